@@ -1,0 +1,38 @@
+# make lab    JupyterLab on the quickstart, drawing offline in the sandbox
+# make test   install everything and pass all tests (the nightly proofs apart)
+# make check  formatting, lint and types only
+# make bench  what it costs, side by side with others
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
+
+.PHONY: lab test test-all check bench clean
+
+lab: $(VENV)/lab.stamp
+	$(BIN)/jupyter lab $(ROOT) notebooks/quickstart.ipynb
+
+test: check
+	$(BIN)/python -m pytest -m "not nightly"
+
+test-all: check
+	$(BIN)/python -m pytest
+
+check: $(VENV)/test.stamp
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: $(VENV)/bench.stamp
+	$(BIN)/python -m benchmarks
+
+$(VENV)/%.stamp: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; name it: make PYTHON=python3.12 ..."; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[$*]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) .stacks .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,148 @@
+"""Everything that can go wrong, as one tree. Ground floor: imports nothing of ours.
+
+    NanoBananaError            everything that we raise on purpose
+    ├── ConfigError            no key, a bad setting, a folder that cannot be written
+    ├── RequestError           refused by us before anything was sent; nothing was spent
+    ├── LedgerError            the ledger would not take a change; nothing was sent after it
+    ├── TransportError         the API could not be reached; no task was made
+    ├── SubmitUnknown          a task may have been made and billed, but no id came back
+    ├── APIError               the API said no
+    │   ├── KeyRefused         401: the key is missing or invalid
+    │   ├── BalanceTooLow      402, "Insufficient credits", INSUFFICIENT_*
+    │   ├── AccessDenied       403: the key may not use this model
+    │   ├── TaskNotFound       404: the API does not know this task
+    │   ├── RateLimited        429
+    │   └── ServerError        500, 502, 503, 504
+    ├── TaskFailed             the task was accepted and ended without a picture
+    │   └── ContentRefused     because of what the prompt or a picture shows
+    ├── WaitTimeout            still running when we stopped waiting; the task goes on
+    └── DownloadError          the picture is ready but could not be fetched or read
+    Stopped                    Stop was pressed (a KeyboardInterrupt); the task goes on
+
+Each error says in one line what happened, why, and what to do next, and carries its evidence as
+plain values. In a notebook that line is all that is shown.
+"""
+
+from __future__ import annotations
+
+
+class OneLine:
+    """An exception that a notebook shows as one line instead of a traceback."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [f"{type(self).__name__}: {self}"]
+
+
+class NanoBananaError(OneLine, Exception):
+    """The root of the tree."""
+
+
+class ConfigError(NanoBananaError):
+    """A setting is missing or wrong; nothing was sent."""
+
+
+class RequestError(NanoBananaError, ValueError):
+    """The request was refused before it was sent; nothing was spent."""
+
+
+class LedgerError(NanoBananaError):
+    """The ledger did not accept a change."""
+
+
+class TransportError(NanoBananaError):
+    """The API could not be reached. No task was made; trying again is safe."""
+
+
+class SubmitUnknown(NanoBananaError):
+    """The submit may have been accepted and billed, but its answer never arrived.
+
+    `attempt_id` is the ledger's own id of the attempt. It is never sent again by itself.
+    """
+
+    def __init__(self, message: str, *, attempt_id: str = "", status: int = 0) -> None:
+        super().__init__(message)
+        self.attempt_id = attempt_id
+        self.status = status
+
+
+class APIError(NanoBananaError):
+    """The API answered with an error. `code` is its own word for it, `detail` its own text."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str = "",
+        detail: str = "",
+        retry_after: float | None = None,
+        retryable: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.detail = detail
+        self.retry_after = retry_after
+        """Seconds that the API asked us to wait, where it said so."""
+        self.retryable = retryable
+        """The API says that it took no task, and that the same request may be sent again."""
+
+
+class KeyRefused(APIError):
+    """401: the key is missing or invalid."""
+
+
+class BalanceTooLow(APIError):
+    """The account has too little money for this task."""
+
+
+class AccessDenied(APIError):
+    """403: the key may not use this model."""
+
+
+class TaskNotFound(APIError):
+    """404: the API does not know the task or the model."""
+
+
+class RateLimited(APIError):
+    """429: too many requests, or too many tasks at once."""
+
+
+class ServerError(APIError):
+    """500, 502, 503, 504: trouble at the API or behind it."""
+
+
+class TaskFailed(NanoBananaError):
+    """The task was accepted and ended without a picture."""
+
+    def __init__(
+        self, message: str, *, code: str = "", detail: str = "", task_id: str = ""
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.detail = detail
+        self.task_id = task_id
+
+
+class ContentRefused(TaskFailed):
+    """The prompt, a reference or the result was refused for what it shows."""
+
+
+class WaitTimeout(NanoBananaError):
+    """The task was still running at the deadline. It goes on, and may be collected later."""
+
+    def __init__(self, message: str, *, task_id: str, waited: float) -> None:
+        super().__init__(message)
+        self.task_id = task_id
+        self.waited = waited
+
+
+class DownloadError(NanoBananaError):
+    """The picture exists but could not be fetched or read. `gone`: the link no longer works."""
+
+    def __init__(self, message: str, *, url: str, gone: bool = False) -> None:
+        super().__init__(message)
+        self.url = url
+        self.gone = gone
+
+
+class Stopped(OneLine, KeyboardInterrupt):
+    """Stop was pressed: the cell no longer waits, and what was sent goes on."""

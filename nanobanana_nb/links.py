@@ -1,0 +1,71 @@
+"""Which addresses may be sent or fetched: https and public, or loopback when the API itself is.
+
+Pure text and address rules; resolving names is the client's work (design, "Links").
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from urllib.parse import SplitResult, urlsplit
+
+from .errors import RequestError
+
+
+def split(url: str) -> SplitResult:
+    """The parts of an http(s) link, or a `RequestError` that says what is wrong with it."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        raise RequestError(f"{shorten(url)!r} is not a link.") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise RequestError(
+            f"{shorten(url)!r} is not a link; a link looks like https://example.com/fox.png."
+        )
+    if parts.username is not None or any(c.isspace() or c in '\\"<>' for c in url):
+        raise RequestError(f"{shorten(url)!r} is not a plain link: no names, blanks or quotes.")
+    return parts
+
+
+def is_loopback(host: str | None) -> bool:
+    """Whether `host` names this very machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host or "").is_loopback
+    except ValueError:
+        return False
+
+
+def is_public(address: str) -> bool:
+    """Whether an IP address belongs to the public internet."""
+    ip = ipaddress.ip_address(address)
+    mapped = getattr(ip, "ipv4_mapped", None)
+    return (mapped or ip).is_global and not ip.is_multicast
+
+
+def check(url: str, *, loopback_allowed: bool) -> SplitResult:
+    """The parts of a link that may be used: https, or loopback http where that is allowed."""
+    parts = split(url)
+    if loopback_allowed and is_loopback(parts.hostname):
+        return parts
+    if parts.scheme != "https":
+        raise RequestError(f"{shorten(url)!r} is not https; only https links are used.")
+    if is_loopback(parts.hostname) or _is_private_literal(parts.hostname or ""):
+        raise RequestError(
+            f"{shorten(url)!r} is on a private network, where the API cannot fetch it; "
+            "give a public link."
+        )
+    return parts
+
+
+def _is_private_literal(host: str) -> bool:
+    try:
+        return not is_public(host)
+    except ValueError:
+        return False
+
+
+def shorten(text: str, length: int = 80) -> str:
+    """The text, cut in the middle of nowhere but marked so, for messages."""
+    return text if len(text) <= length else text[: length - 1] + "…"

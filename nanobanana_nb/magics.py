@@ -1,0 +1,276 @@
+"""`%nanobanana`, `%%nanobanana` and `%nanobanana_resume`: parse, call the studio, show, return."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import ChainMap
+from collections.abc import Mapping
+from typing import Any, Final
+
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.core.magic import (
+    Magics,
+    line_cell_magic,
+    line_magic,
+    magics_class,
+    needs_local_scope,
+    no_var_expand,
+)
+from traitlets import Bool, Enum
+
+from . import display, models, pictures, prompting, protocol, screen
+from .errors import RequestError
+from .models import PRICE, ImageRequest
+from .prompting import Line
+from .results import Gallery, Generation
+from .screen import Screen
+from .sync import default_studio
+
+_ODD_LINE_ENDS: Final = "\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
+_OUR_LINE: Final = re.compile(r"\s*(?:[^%=\n]+=\s*)?(?:%\w+ +)*%nanobanana +\S")
+_COMPLETED: Final = r".*%%?nanobanana\s"
+
+
+@magics_class
+class NanoBananaMagics(Magics):
+    """Draw pictures from a prompt. Each costs $0.03; without an API key a sandbox draws."""
+
+    aspect_ratio = Enum(
+        ("", *models.ASPECT_RATIOS), "", help="Ratio when -a is not given; empty: 1:1 or auto."
+    ).tag(config=True)
+    output_format = Enum(models.OUTPUT_FORMATS, "png", help="Format when -f is not given.").tag(
+        config=True
+    )
+    quiet = Bool(False, help="Show neither progress nor pictures.").tag(config=True)
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        super().__init__(shell=shell)
+        self._shown = _ShownOnce(shell)
+
+    @line_cell_magic
+    @no_var_expand
+    @needs_local_scope
+    def nanobanana(
+        self, line: str, cell: str | None = None, local_ns: Mapping[str, Any] | None = None
+    ) -> Generation | Gallery | None:
+        """Draw a picture: %nanobanana a fox in watercolor. -h lists the options."""
+        order = prompting.parse(line) if cell is None else prompting.parse_cell(line, cell)
+        if "help" in order.options:
+            print(prompting.usage())  # noqa: T201
+            return None
+        names = ChainMap(dict(local_ns or {}), self.shell.user_ns)
+        prompt = self._prompt(order, names)
+        options = self._options(order, names)
+        if "dry_run" in order.options:
+            _show_what_would_be_sent(prompt, options)
+            return None
+        return self._draw(prompt, options, order.options)
+
+    @line_magic
+    @no_var_expand
+    def nanobanana_resume(self, line: str) -> Gallery:
+        """Show what became of tasks that were sent earlier, all or the one named; sends nothing."""
+        studio, live = default_studio(), Screen()
+        gallery = studio.wait(studio.resume(line.strip() or None), on=live)
+        if not gallery:
+            live.show(display.line("Nothing is under way; every accepted task is on disk."))
+        self._shown.mark(gallery, live if gallery else None)
+        return gallery
+
+    def _prompt(self, order: Line, names: Mapping[str, Any]) -> str:
+        known = {} if "raw" in order.options else names
+        prompt, replaced = prompting.fill_in(order.prompt, known)
+        models.check_prompt(prompt.strip())
+        if replaced:
+            screen.say(", ".join(f"{{{name}}} is {value}" for name, value in replaced.items()))
+        if flag := prompting.foreign_flag(prompt):
+            screen.say(f"{flag} is sent as text; the ratio is set by -a 3:4 before the prompt.")
+        return prompt
+
+    def _options(self, order: Line, names: Mapping[str, Any]) -> dict[str, Any]:
+        given = order.options
+        if "save" in given:
+            pictures.check_target(given["save"])
+        if not given.get("output", "x").isidentifier():
+            raise RequestError(f"-o {given['output']} is not a name for a variable.")
+        return {
+            "aspect_ratio": given.get("aspect_ratio", self.aspect_ratio),
+            "output_format": given.get("format", self.output_format),
+            "image_urls": [self._reference(text, names) for text in given.get("image", ())],
+            "count": _whole_number(given.get("count", "1")),
+            "confirm": "yes" in given,
+        }
+
+    def _reference(self, text: str, names: Mapping[str, Any]) -> Any:
+        """What `-i` means: the last picture, a variable, or else a link or a file."""
+        if text == "last":
+            if (last := default_studio().last) is None:
+                raise RequestError("There is no last picture yet in this kernel; draw one first.")
+            return last
+        if not text.isidentifier():
+            return text
+        if text not in names:
+            raise RequestError(
+                f"-i {text}: there is no variable of that name; give one, a link, a file or last."
+            )
+        return names[text]
+
+    def _draw(
+        self, prompt: str, options: dict[str, Any], given: Mapping[str, Any]
+    ) -> Generation | Gallery:
+        quiet = self.quiet or "quiet" in given
+        studio, live = default_studio(), Screen(quiet=quiet)
+        drawing = studio.generate(prompt, **options)
+        result: Generation | Gallery = studio.wait(drawing, on=live)
+        if "output" in given:
+            self.shell.user_ns[given["output"]] = result
+        self._shown.mark(result, live)
+        if "save" in given:
+            _save(result, given["save"])
+        return result
+
+    def unload(self) -> None:
+        """Take back what stays behind when a magic is unregistered."""
+        self._shown.unload()
+        self.shell.configurables.remove(self)
+
+
+class _ShownOnce:
+    """Shows a result exactly once, in `%nanobanana ...` and in `x = %nanobanana ...` alike.
+
+    A kernel replaces the progress by the result, and the value of the cell's last line, being the
+    same object, is then skipped. A terminal waits for that value, which IPython prints as `Out`,
+    and prints the result itself only if none came.
+    """
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        self._shell = shell
+        self._result: Any = None
+        self._live: Screen | None = None
+        formatter = shell.display_formatter.ipython_display_formatter
+        for kind in (Generation, Gallery):
+            formatter.for_type(kind, self._skip)
+        shell.events.register("post_run_cell", self._cell_ended)
+
+    def mark(self, result: Any, live: Screen | None) -> None:
+        self._cell_ended()
+        self._result, self._live = result, live
+        if live is not None and screen.in_kernel():
+            live.show(result._repr_mimebundle_())
+            self._live = None
+
+    def unload(self) -> None:
+        formatter = self._shell.display_formatter.ipython_display_formatter
+        for kind in (Generation, Gallery):
+            formatter.pop(kind, None)
+        self._shell.events.unregister("post_run_cell", self._cell_ended)
+
+    def _skip(self, result: Any) -> None:
+        """IPython's question whether the result shows itself; NotImplementedError says no."""
+        if result is not self._result:
+            raise NotImplementedError
+        live, self._result, self._live = self._live, None, None
+        if live is not None or not screen.in_kernel():
+            if live is not None:
+                live.clear()
+            raise NotImplementedError
+
+    def _cell_ended(self, *_: object) -> None:
+        live, result, self._result, self._live = self._live, self._result, None, None
+        if live is not None:
+            live.show(result._repr_mimebundle_())
+
+
+def keep_prompts_whole(lines: list[str]) -> list[str]:
+    """An input transformer for `%nanobanana` lines, run before IPython's own.
+
+    A final `?` would make IPython look for help instead of calling the magic (ipython#14258), and
+    pasted line separators such as U+2028 would run the rest of the prompt as code.
+    """
+    if lines and lines[0].lstrip().startswith("%%"):
+        return lines
+    whole: list[str] = []
+    for line in lines:
+        if whole and _OUR_LINE.match(whole[-1]) and whole[-1][-1] in _ODD_LINE_ENDS:
+            whole[-1] = f"{whole[-1].rstrip(_ODD_LINE_ENDS)} {line}"
+        else:
+            whole.append(line)
+    return [_shield_question(line) for line in whole]
+
+
+def _shield_question(line: str) -> str:
+    text = line.rstrip("\n")
+    if text.endswith("?") and _OUR_LINE.match(text):
+        return f"{text} {line[len(text) :]}"
+    return line
+
+
+def complete(_: Any, event: Any) -> list[str]:
+    """Tab after `%nanobanana `: its options, and the values of -a and -f."""
+    line = event.text_until_cursor
+    words = re.split(r"%nanobanana\s+", line)[-1].split(" ")
+    word, before = words[-1], words[-2] if len(words) > 1 else ""
+    choices: tuple[str, ...]
+    if before in ("-a", "--aspect-ratio"):
+        choices = models.ASPECT_RATIOS
+    elif before in ("-f", "--format"):
+        choices = models.OUTPUT_FORMATS
+    elif before in ("-i", "--image"):
+        choices = ("last",)
+    else:
+        choices = tuple(n for o in prompting.OPTIONS for n in (o.short, o.long) if n)
+    typed = len(word) - len(event.symbol)  # IPython completes from the last colon or quote on
+    return [choice[typed:] for choice in choices if choice.startswith(word)]
+
+
+def load(shell: InteractiveShell) -> None:
+    """Register everything that `unload` takes back."""
+    if "NanoBananaMagics" in shell.magics_manager.registry:
+        return
+    shell.register_magics(NanoBananaMagics)
+    shell.input_transformers_cleanup.append(keep_prompts_whole)
+    shell.set_hook("complete_command", complete, re_key=_COMPLETED)
+
+
+def unload(shell: InteractiveShell) -> None:
+    """Leave the shell as it was before `load`."""
+    magics = shell.magics_manager.registry.pop("NanoBananaMagics", None)
+    if magics is None:
+        return
+    magics.unload()
+    for kind in shell.magics_manager.magics.values():
+        for name in ("nanobanana", "nanobanana_resume"):
+            kind.pop(name, None)
+    shell.input_transformers_cleanup.remove(keep_prompts_whole)
+    shell.strdispatchers["complete_command"].regexs.pop(re.compile(_COMPLETED), None)
+
+
+def _show_what_would_be_sent(prompt: str, options: dict[str, Any]) -> None:
+    """Print the call and its price; what has no link yet stands there by its description."""
+    urls = [ref if isinstance(ref, str) else f"(link to {ref!r})" for ref in options["image_urls"]]
+    ratio = options["aspect_ratio"] or ("auto" if urls else "")
+    request = ImageRequest(prompt, ratio, options["output_format"])
+    body = protocol.submit_body(request)
+    if urls:
+        body["input"] |= {"mode": "image-to-image", "image_urls": urls}
+    count = options["count"]
+    print(f"POST {protocol.submit(request).path}")  # noqa: T201
+    print(json.dumps(body, ensure_ascii=False, indent=2))  # noqa: T201
+    print(f"{count} x {display.money(PRICE)} = {display.money(PRICE * count)}; nothing was sent.")  # noqa: T201
+
+
+def _whole_number(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise RequestError(f"-n {text}: give a whole number of pictures, such as -n 4.") from None
+
+
+def _save(result: Generation | Gallery, target: str) -> None:
+    """`-s`: one picture under that name, several numbered after it, or all into a folder."""
+    path = pictures.check_target(target)
+    images = result.images
+    for number, picture in enumerate(images, 1):
+        numbered = len(images) > 1 and not path.is_dir()
+        picture.save(path.with_stem(f"{path.stem}-{number}") if numbered else path)

@@ -1,0 +1,179 @@
+"""What people type after `%nanobanana`: options at the start, then the prompt, word for word.
+
+No shell-like splitting and no argparse over the prompt: measured on thousands of real prompts,
+each of them loses quotes, blanks or the prompt itself. Pure text in, values out.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from .errors import RequestError
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option of the magic. A `flag` takes no value; `repeat` may be given several times."""
+
+    short: str
+    long: str
+    value: str
+    help: str
+    repeat: bool = False
+
+    @property
+    def flag(self) -> bool:
+        return not self.value
+
+    @property
+    def name(self) -> str:
+        return self.long[2:].replace("-", "_")
+
+
+OPTIONS: Final = (
+    Option("-a", "--aspect-ratio", "RATIO", "1:1, 16:9, 9:16, ..., or auto"),
+    Option("-f", "--format", "FORMAT", "png or jpeg"),
+    Option("-i", "--image", "IMAGE", "a picture to go by: link, file, variable, last", repeat=True),
+    Option("-n", "--count", "N", "how many pictures; each costs $0.03"),
+    Option("-o", "--output", "NAME", "also put the result into this variable"),
+    Option("-s", "--save", "PATH", "also save a copy: a file name, or a folder"),
+    Option("-q", "--quiet", "", "show neither progress nor picture"),
+    Option("", "--raw", "", "leave {names} in the prompt as they are"),
+    Option("", "--dry-run", "", "show what would be sent, and send nothing"),
+    Option("", "--yes", "", "send more than 20 at once"),
+    Option("-h", "--help", "", "show this help"),
+)
+_BY_NAME: Final = {name: o for o in OPTIONS for name in (o.short, o.long) if name}
+_WORD: Final = re.compile(r"\S+")
+_LOOKS_LIKE_AN_OPTION: Final = re.compile(r"--[A-Za-z]|-[A-Za-z](?![^\W\d_])")
+_VALUE: Final = re.compile(r"""\s*("[^"]*"|'[^']*'|\S+)""")
+_MIDJOURNEY: Final = re.compile(r"(?<!\S)--(ar|aspect|v|q|s|no|style|stylize|seed|niji)\b(?: \S+)?")
+_NAME: Final = re.compile(r"(?<!\{)\{([A-Za-z][A-Za-z0-9_]*)\}(?!\})")
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line as it was meant: the options by name, and the rest untouched."""
+
+    options: Mapping[str, Any] = field(default_factory=dict)
+    prompt: str = ""
+
+
+def parse(line: str) -> Line:
+    """Read the options at the start of the line; the first other word begins the prompt.
+
+    `--` ends the options. Raises `RequestError` for an unknown option, naming the nearest one.
+    """
+    found: dict[str, Any] = {}
+    value: str | bool
+    rest = line
+    while word := _WORD.match(rest := rest.lstrip(" \t")):
+        text = word.group()
+        if text == "--":
+            rest = rest[2:]
+            break
+        name, equals, _ = text.partition("=")
+        option = _option(name)
+        if option is None:
+            if _LOOKS_LIKE_AN_OPTION.match(text):
+                raise _unknown(name)
+            break
+        if equals and name.startswith("--") and not option.flag:
+            rest = rest[len(name) + 1 :]
+            value, rest = _take_value(option, rest)
+        elif text != name:
+            raise _unknown(text)
+        elif option.flag:
+            value, rest = True, rest[len(name) :]
+        else:
+            value, rest = _take_value(option, rest[len(name) :])
+        if option.repeat:
+            found.setdefault(option.name, []).append(value)
+        else:
+            found[option.name] = value
+    return Line(found, rest.strip())
+
+
+def parse_cell(line: str, cell: str) -> Line:
+    """A cell magic: options and perhaps the prompt's first line above, the prompt below."""
+    head = parse(line)
+    body = cell.replace("\r\n", "\n").strip("\r\n")
+    prompt = f"{head.prompt}\n{body}" if head.prompt else body
+    return Line(head.options, prompt.strip())
+
+
+def fill_in(prompt: str, names: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
+    """The prompt with `{name}` replaced by variables, and what was replaced by what.
+
+    Only a plain, undoubled name of a text or number counts; nothing is evaluated, a value is not
+    looked at again, and every other brace stays as typed.
+    """
+    replaced: dict[str, str] = {}
+
+    def value_of(match: re.Match[str]) -> str:
+        value = names.get(match.group(1))
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            return match.group()
+        replaced[match.group(1)] = str(value)
+        return str(value)
+
+    return _NAME.sub(value_of, prompt), replaced
+
+
+def foreign_flag(prompt: str) -> str | None:
+    """The first Midjourney flag in the prompt, such as `--ar 3:4`: it is sent as text."""
+    match = _MIDJOURNEY.search(prompt)
+    return match.group() if match else None
+
+
+def usage() -> str:
+    """The help text of the magics."""
+    lines = [
+        "%nanobanana [options] PROMPT        one line",
+        "%%nanobanana [options]              a prompt of several lines, or pasted, below",
+        "",
+    ]
+    for option in OPTIONS:
+        names = ", ".join(name for name in (option.short, option.long) if name)
+        lines.append(f"  {names + ' ' + option.value:<28}{option.help}")
+    lines += [
+        "",
+        "Options come first; the prompt is sent exactly as typed. -- ends the options.",
+        "{name} in the prompt is replaced by your variable of that name.",
+    ]
+    return "\n".join(lines)
+
+
+def _take_value(option: Option, rest: str) -> tuple[str, str]:
+    match = _VALUE.match(rest)
+    if match is None:
+        raise RequestError(
+            f"{option.short or option.long} needs a value: {option.help}. Then the prompt."
+        )
+    value = match.group(1)
+    if value[0] in "\"'" and len(value) > 1 and value[-1] == value[0]:
+        value = value[1:-1]
+    return value, rest[match.end() :]
+
+
+def _option(name: str) -> Option | None:
+    """The option of that name; a long one may be cut short where it stays clear (`--aspect`)."""
+    if name in _BY_NAME or len(name) < 6:
+        return _BY_NAME.get(name)
+    starting = [option for option in OPTIONS if option.long.startswith(name)]
+    return starting[0] if len(starting) == 1 else None
+
+
+def _unknown(name: str) -> RequestError:
+    known = list(_BY_NAME)
+    beginning = name[:3] if name.startswith("--") else name[:2]
+    near = [o for o in known if o.startswith(beginning)] or difflib.get_close_matches(name, known)
+    meant = f" Did you mean {near[0]}?" if near else ""
+    return RequestError(
+        f"{name} is not an option of %nanobanana, so nothing was sent.{meant} "
+        "If it is part of the prompt, put -- before the prompt; -h lists the options."
+    )

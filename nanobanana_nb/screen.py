@@ -1,0 +1,111 @@
+"""What a waiting cell or terminal shows: one place, written only by the thread that waits.
+
+In a kernel that is one display, updated in place and at last replaced by the result; in a
+terminal a line on stderr that is rewritten; elsewhere nothing. (Output from other threads lands
+in the wrong cell: async.md, "background thread".)
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from typing import Any, Final
+
+from . import display
+
+REDRAW: Final = 0.5
+"""Seconds between two drawings of the same state."""
+
+
+class Screen:
+    """The live output of one wait. `quiet` shows nothing at all."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._quiet = quiet
+        self._handle: Any = None
+        self._drawn = 0.0
+        self._words = ""
+        self.latest: display.Progress | None = None
+
+    def tick(self, progress: display.Progress | None) -> None:
+        """Called ten times a second; draws when something changed or half a second has passed."""
+        if progress is None or self._quiet:
+            self.latest = progress or self.latest
+            return
+        changed = progress is not self.latest
+        self.latest = progress
+        now = time.monotonic()
+        if changed or now - self._drawn >= REDRAW:
+            self._drawn = now
+            summary = display.summarise(progress, now)
+            if summary.text != self._words:
+                self._words = summary.text
+                self._draw(summary)
+
+    def show(self, bundle: display.Bundle) -> None:
+        """Put the result where the progress was."""
+        if self._quiet:
+            return
+        if in_kernel():
+            self._put(bundle)
+        else:
+            self.clear()
+            print(bundle["text/plain"])  # noqa: T201
+
+    def clear(self, words: str = "") -> None:
+        """Take the progress away; in a kernel, which cannot do that, leave quiet words."""
+        if self._handle is not None:
+            self._handle.update(display.line(words), raw=True)
+        elif self._words and _terminal():
+            _rewrite("")
+        self._words = ""
+
+    def _draw(self, summary: display.Summary) -> None:
+        if in_kernel():
+            self._put(display.progress_card(summary))
+        elif _terminal():
+            _rewrite(summary.text)
+
+    def _put(self, bundle: display.Bundle) -> None:
+        from IPython.display import display as show
+
+        if self._handle is None:
+            self._handle = show(bundle, raw=True, display_id=True)
+        else:
+            self._handle.update(bundle, raw=True)
+
+
+def in_ipython() -> bool:
+    """Whether we run in IPython, in a kernel or a terminal."""
+    return _shell() is not None
+
+
+def in_kernel() -> bool:
+    """Whether we run in a kernel, whose front end can replace what it shows."""
+    return getattr(_shell(), "kernel", None) is not None
+
+
+def say(text: str) -> None:
+    """One line for the person who is looking."""
+    if in_kernel():
+        from IPython.display import display as show
+
+        show(display.line(text), raw=True)
+    elif in_ipython() or _terminal():
+        print(text, file=sys.stderr)  # noqa: T201
+
+
+def _shell() -> Any:
+    ipython = sys.modules.get("IPython")
+    return ipython.get_ipython() if ipython is not None else None
+
+
+def _terminal() -> bool:
+    return sys.stderr.isatty()
+
+
+def _rewrite(text: str) -> None:
+    width = shutil.get_terminal_size().columns - 1
+    sys.stderr.write(f"\r{text[:width]:<{width}}\r{text[:width]}")
+    sys.stderr.flush()

@@ -1,0 +1,154 @@
+"""Settings and where they come from; the only reader of the environment and of Colab Secrets."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final, Literal, NoReturn
+from urllib.parse import urlsplit
+
+import platformdirs
+
+from . import links
+from .errors import ConfigError, RequestError
+
+KEY_NAME: Final = "APIXO_API_KEY"
+BASE_URL: Final = "https://api.apixo.ai"
+HOW_TO_SET_THE_KEY: Final = (
+    f"Set the environment variable {KEY_NAME} (in Colab: a Secret of that name), or call nb.login()"
+)
+SandboxMode = Literal["auto", "always", "never"]
+
+
+class Secret:
+    """An API key that never prints, never pickles and is read only by `reveal()`."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        if not value or not value.isascii() or not value.isprintable() or set(value) & set(" '\""):
+            raise ConfigError(
+                "The API key is empty or holds a blank, line break, quote or foreign character; "
+                "copy just the key, without quotes or 'Bearer'."
+            )
+        self._value = value
+
+    def reveal(self) -> str:
+        """The key itself, for the Authorization header and nothing else."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("an API key cannot be pickled")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the toolkit works. `Settings.load()` reads what is not given from the environment.
+
+    `home` holds the ledger, `pictures` the image files. `first_poll`, `poll_interval` and
+    `deadline` are seconds. `sandbox` says when to draw offline: `auto` (no key, in IPython),
+    `always` or `never`.
+    """
+
+    api_key: Secret | None = None
+    base_url: str = BASE_URL
+    home: Path = field(default_factory=lambda: platformdirs.user_data_path("nanobanana_nb"))
+    pictures: Path = field(default_factory=lambda: platformdirs.user_pictures_path() / "nanobanana")
+    first_poll: float = 10.0
+    poll_interval: float = 3.0
+    deadline: float = 900.0
+    sandbox: SandboxMode = "auto"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "base_url", _checked_base_url(self.base_url))
+        if self.sandbox not in ("auto", "always", "never"):
+            raise ConfigError(f"NANOBANANA_SANDBOX is {self.sandbox!r}; use auto, always or never.")
+        for name in ("first_poll", "poll_interval", "deadline"):
+            value = getattr(self, name)
+            if not 0 <= value < 86_400:
+                raise ConfigError(f"{name} is {value!r}; give seconds from 0 to a day.")
+
+    @classmethod
+    def load(cls, **given: Any) -> Settings:
+        """Settings from the arguments, else the environment, else Colab Secrets, else defaults."""
+        if isinstance(given.get("api_key"), str):
+            given["api_key"] = Secret(given["api_key"])
+        return cls(**(_from_environment() | given))
+
+    def with_key(self, key: str) -> Settings:
+        """The same settings with another key."""
+        return replace(self, api_key=Secret(key))
+
+    def check_writable(self) -> None:
+        """Raises `ConfigError` unless ledger and pictures have a place that can be written."""
+        for folder in (self.home, self.pictures):
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                probe = folder / f".write-test-{os.getpid()}"
+                probe.touch()
+                probe.unlink()
+            except OSError as error:
+                raise ConfigError(
+                    f"Pictures and history cannot be kept in {folder} ({error.strerror}), so "
+                    "nothing was sent; set NANOBANANA_HOME to a folder that can be written."
+                ) from None
+
+
+def _from_environment() -> dict[str, Any]:
+    env = os.environ
+    found: dict[str, Any] = {}
+    if key := env.get(KEY_NAME) or _colab_secret():
+        found["api_key"] = Secret(key)
+    if base_url := env.get("APIXO_BASE_URL"):
+        found["base_url"] = base_url
+    if home := env.get("NANOBANANA_HOME"):
+        found["home"] = Path(home).expanduser()
+        found["pictures"] = found["home"] / "pictures"
+    if sandbox := env.get("NANOBANANA_SANDBOX"):
+        found["sandbox"] = sandbox
+    for name in ("first_poll", "poll_interval"):
+        if text := env.get(f"NANOBANANA_{name.upper()}"):
+            found[name] = _seconds(name, text)
+    return found
+
+
+def _seconds(name: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ConfigError(
+            f"NANOBANANA_{name.upper()} is {text!r}; give a number of seconds."
+        ) from None
+
+
+def _colab_secret() -> str | None:
+    """The key from Colab's Secrets, where there are any; asking may take 10 s without a browser."""
+    if "google.colab" not in sys.modules:
+        return None
+    from google.colab import userdata
+
+    try:
+        return str(userdata.get(KEY_NAME))
+    except Exception:  # noqa: BLE001 - Colab's three error types share no base class
+        return None
+
+
+def _checked_base_url(url: str) -> str:
+    try:
+        links.check(url, loopback_allowed=True)
+    except RequestError as error:
+        raise ConfigError(f"The API's base URL cannot be used: {error}") from None
+    return (
+        urlsplit(url)._replace(query="", fragment="").geturl().rstrip("/").removesuffix("/api/v1")
+    )
