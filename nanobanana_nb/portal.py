@@ -161,8 +161,7 @@ class Portal:
         thread.join(5)
 
     async def _shut_down(self, loop: asyncio.AbstractEventLoop) -> None:
-        me = asyncio.current_task()
-        others = [task for task in self._tasks if task is not me]
+        others = asyncio.all_tasks(loop) - {asyncio.current_task(loop)}
         for task in others:
             task.cancel()
         if others:

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal, TypedDict, TypeVar, Unpack, overload
 
-from . import display, links, models, protocol, screen, tasks
+from . import display, links, models, protocol, sandbox, screen, tasks
 from .client import Client
 from .errors import NanoBananaError, RequestError, Stopped
 from .ledger import Ledger, TaskRow
@@ -21,7 +21,6 @@ from .pictures import PictureStore
 from .portal import Portal
 from .references import References
 from .results import Gallery, Generation, Picture
-from .sandbox import Sandbox
 from .screen import Screen
 from .settings import HOW_TO_SET_THE_KEY, Secret, Settings
 from .tasks import Outcome, TaskRunner
@@ -215,24 +214,23 @@ class Studio:
         settings = self._home()
         settings.check_writable()
         schedule = Schedule(settings.first_poll, settings.poll_interval, settings.deadline)
-        sandbox, base_url = None, settings.base_url
+        imitation, base_url, origin = None, settings.base_url, settings.base_url
         if self.sandboxed:
-            sandbox = Sandbox().start()
-            base_url = sandbox.url
+            imitation = sandbox.Sandbox().start()
+            base_url, origin = imitation.url, "sandbox"
             schedule = Schedule(0.4, 0.2, settings.deadline, expected=2.0, backoff=0.2)
-        origin = "sandbox" if sandbox else base_url
-        key = Secret("sandbox") if sandbox else self._key()
+        key = Secret("sandbox") if imitation else self._key()
         client = Client(key, base_url=base_url, schedule=schedule)
         ledger = Ledger(settings.home / "ledger.sqlite3")
-        money = " of sandbox money" if sandbox else ""
+        money = " of sandbox money" if imitation else ""
         runner = TaskRunner(client, ledger, self._store(), origin, money)
-        references = References(settings.home / "references", sandbox)
+        references = References(settings.home / "references", imitation)
 
         async def close() -> None:
             await client.aclose()
             ledger.close()
-            if sandbox is not None:
-                sandbox.close()
+            if imitation is not None:
+                imitation.close()
 
         self._portal.on_close(close)
         return _Workshop(client, ledger, runner, references, origin)

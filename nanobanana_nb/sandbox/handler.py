@@ -1,0 +1,312 @@
+"""The API as one function: ``handle(method, target, headers, body)`` gives a `Response`.
+
+No sockets and no waiting here, so the same handler can be mounted on a server or called directly.
+The account and the tasks live behind one lock; pictures are drawn when they are first asked for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import io
+import os
+import secrets
+import threading
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from pathlib import Path
+from urllib.parse import parse_qs, quote, unquote, urlsplit
+
+from PIL import Image
+
+from . import drawing, references
+from .contract import (
+    LINK_LIFETIME,
+    MODEL,
+    PRICE,
+    Rejected,
+    Response,
+    Submission,
+    json_response,
+    parse_submission,
+    refusal,
+    success,
+)
+from .directives import ORDINARY, Script, find_directive, read_directive
+from .tasks import Run, Task, schedule
+
+_CONTENT_TYPES = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
+_PICTURES_KEPT = 32
+
+
+class Handler:
+    """The imitated API with one account. ``origin`` is where its links lead, such as
+    ``http://127.0.0.1:8000``; ``latency`` is in seconds, ``balance`` in US dollars."""
+
+    def __init__(
+        self,
+        *,
+        origin: str,
+        latency: float,
+        balance: Decimal,
+        api_key: str | None,
+        clock: Callable[[], float],
+    ) -> None:
+        self.origin = origin
+        self.balance = balance
+        self.spent = Decimal(0)
+        self.counts: Counter[str] = Counter()
+        self._latency = latency
+        self._api_key = api_key
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._runs: dict[str, Run] = {}
+        self._queued: deque[str] = deque()
+        self._shared: dict[str, Path] = {}
+        self._pictures: OrderedDict[str, bytes] = OrderedDict()
+
+    def tasks(self) -> tuple[Task, ...]:
+        """Every accepted task, in the order of acceptance."""
+        with self._lock:
+            return tuple(run.task for run in self._runs.values())
+
+    def fail_next(self, directive: str) -> None:
+        """Apply a directive to the next valid submit, whatever its prompt says."""
+        read_directive(directive)
+        with self._lock:
+            self._queued.append(directive)
+
+    def share(self, path: str | os.PathLike[str]) -> str:
+        """Serve one picture file at an unguessable address; its path on that address."""
+        file = Path(path).resolve(strict=True)
+        try:
+            references.opened(file.read_bytes())
+        except (OSError, ValueError, SyntaxError) as error:
+            raise ValueError(f"not a JPEG, PNG or WebP picture: {file.name}") from error
+        route = f"/files/{secrets.token_urlsafe(16)}/{file.name}"
+        with self._lock:
+            self._shared[route] = file
+        return quote(route)
+
+    def handle(
+        self, method: str, target: str, headers: Mapping[str, str], body: bytes = b""
+    ) -> Response:
+        """Answer one request; ``headers`` are looked up by lower-case name."""
+        parts = urlsplit(target)
+        path = parts.path.removeprefix("/api/v1")
+        query = parse_qs(parts.query)
+        match path.split("/"):
+            case ["", "generateTask", model]:
+                return self._api(
+                    "submit", method, "POST", headers, lambda: self._submit(model, headers, body)
+                )
+            case ["", "statusTask", model]:
+                return self._api(
+                    "status", method, "GET", headers, lambda: self._status(model, query)
+                )
+            case ["", "apikeys", "current-balance"]:
+                return self._api("balance", method, "GET", headers, self._balance)
+            case ["", "results", name]:
+                return self._read_only(method, lambda: self._result(method, unquote(name)))
+            case ["", "files", _, _]:
+                return self._read_only(method, lambda: self._file(unquote(parts.path)))
+            case ["", "sandbox", "account"]:
+                return self._read_only(method, self._account)
+        return refusal(404)
+
+    def _api(
+        self,
+        name: str,
+        method: str,
+        allowed: str,
+        headers: Mapping[str, str],
+        answer: Callable[[], Response],
+    ) -> Response:
+        if method != allowed:
+            return refusal(405)
+        self._count(name)
+        return answer() if self._authorized(headers) else refusal(401)
+
+    def _read_only(self, method: str, answer: Callable[[], Response]) -> Response:
+        return answer() if method in ("GET", "HEAD") else refusal(405)
+
+    def _authorized(self, headers: Mapping[str, str]) -> bool:
+        scheme, _, key = headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not key or key != "".join(key.split()):
+            return False
+        return self._api_key is None or hmac.compare_digest(key.encode(), self._api_key.encode())
+
+    def _count(self, name: str) -> None:
+        with self._lock:
+            self.counts[name] += 1
+
+    # -- submit
+
+    def _submit(self, model: str, headers: Mapping[str, str], body: bytes) -> Response:
+        if model != MODEL:
+            return refusal(404)
+        if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+            return refusal(400, "Content-Type must be application/json")
+        try:
+            submission = parse_submission(body)
+            script = self._script(submission.prompt)
+        except (Rejected, ValueError) as error:
+            return refusal(400, str(error))
+        if script.refuse:
+            return script.refuse
+        run = self._accept(submission, script)
+        if run is None:
+            return refusal(402)
+        run.load_references()
+        answer = success({"taskId": run.task.id})
+        return Response(
+            answer.status,
+            answer.body,
+            answer.headers,
+            delay=script.submit_delay,
+            hang_up=script.drop,
+        )
+
+    def _script(self, prompt: str) -> Script:
+        with self._lock:
+            directive = self._queued.popleft() if self._queued else find_directive(prompt)
+        return read_directive(directive) if directive else ORDINARY
+
+    def _accept(self, submission: Submission, script: Script) -> Run | None:
+        task_id = secrets.token_hex(16)
+        created = self._clock()
+        pending_until, due = schedule(task_id, created, self._latency, script)
+        task = Task(
+            id=task_id,
+            request=submission.body,
+            prompt=submission.prompt,
+            mode=submission.mode,
+            image_urls=submission.image_urls,
+            aspect_ratio=submission.aspect_ratio,
+            output_format=submission.output_format,
+            created=created,
+            pending_until=pending_until,
+            due=due,
+        )
+        with self._lock:
+            if self.balance < PRICE:
+                return None
+            self.balance -= PRICE
+            self.spent += PRICE
+            self.counts["accepted"] += 1
+            run = self._runs[task_id] = Run(task, script)
+            return run
+
+    # -- status and balance
+
+    def _status(self, model: str, query: Mapping[str, list[str]]) -> Response:
+        ids = query.get("taskId", [])
+        if len(ids) != 1:
+            return refusal(400, "Missing required parameter: taskId")
+        with self._lock:
+            run = self._runs.get(ids[0]) if model == MODEL else None
+            if run is None:
+                return refusal(404)
+            turn, run.polls = run.polls, run.polls + 1
+        now = self._clock()
+        run.settle(now)
+        data = run.status(now, self._links(run))
+        first = run.script.first_polls
+        return first[turn](data) if turn < len(first) else success(data)
+
+    def _links(self, run: Run) -> list[str]:
+        suffix = "jpg" if run.task.output_format == "jpeg" else "png"
+        names = [run.task.id] + [f"{run.task.id}-{n}" for n in range(2, run.script.pictures + 1)]
+        return [f"{self.origin}/results/{name}.{suffix}" for name in names]
+
+    def _balance(self) -> Response:
+        with self._lock:
+            balance = self.balance
+        body = (
+            f'{{"code":200,"message":"success","data":{balance:.4f}}}'  # a bare number, section 8
+        )
+        return Response(200, body.encode(), {"Content-Type": "application/json"})
+
+    # -- pictures
+
+    def _result(self, method: str, name: str) -> Response:
+        task_id = name.partition(".")[0].partition("-")[0]
+        with self._lock:
+            run = self._runs.get(task_id)
+        now = self._clock()
+        if run is None or f"{self.origin}/results/{name}" not in self._links(run):
+            return refusal(404)
+        if run.state(now) != "success":
+            return refusal(404)
+        if now > run.task.due + LINK_LIFETIME:
+            return refusal(410)
+        with self._lock:
+            attempt = run.downloads
+            if method == "GET":
+                run.downloads += 1
+                self.counts["download"] += 1
+        return run.script.download(_picture_response(self._picture(run, name)), attempt)
+
+    def _picture(self, run: Run, name: str) -> bytes:
+        with self._lock:
+            if name in self._pictures:
+                self._pictures.move_to_end(name)
+                return self._pictures[name]
+        data = _draw(run, seed=name.partition(".")[0])
+        with self._lock:
+            self._pictures[name] = data
+            if len(self._pictures) > _PICTURES_KEPT:
+                self._pictures.popitem(last=False)
+        return data
+
+    def _file(self, route: str) -> Response:
+        """A shared file, found by its whole address: no path is ever made from a request."""
+        with self._lock:
+            file = self._shared.get(route)
+        if file is None:
+            return refusal(404)
+        try:
+            data = file.read_bytes()
+            references.opened(data)
+        except (OSError, ValueError, SyntaxError):
+            return refusal(404)
+        return _picture_response(data)
+
+    # -- for other processes
+
+    def _account(self) -> Response:
+        with self._lock:
+            runs = list(self._runs.values())
+            money = {"spent": float(self.spent), "balance": float(self.balance)}
+        now = self._clock()
+        tasks = [
+            {
+                "taskId": run.task.id,
+                "prompt": run.task.prompt,
+                "input": run.task.request["input"],
+                "state": run.state(now),
+                "billed": float(run.task.billed),
+            }
+            for run in runs
+        ]
+        return json_response(200, {**money, "tasks": tasks})
+
+
+def _draw(run: Run, seed: str) -> bytes:
+    shown = [Image.open(io.BytesIO(copy)) for copy in run.copies]
+    first = shown[0].size if shown else (1, 1)
+    size = drawing.size_of(run.task.aspect_ratio, first)
+    picture = drawing.draw(run.task.prompt, *size, references=shown, seed=seed)
+    data = io.BytesIO()
+    if run.task.output_format == "jpeg":
+        picture.save(data, "JPEG", quality=90)
+    else:
+        picture.save(data, "PNG", compress_level=4)
+    return data.getvalue()
+
+
+def _picture_response(data: bytes) -> Response:
+    kind = _CONTENT_TYPES[Image.open(io.BytesIO(data), formats=references.FORMATS).format or ""]
+    tag = hashlib.sha256(data).hexdigest()[:32]
+    return Response(200, data, {"Content-Type": kind, "ETag": f'"{tag}"'})

@@ -1,0 +1,52 @@
+"""What all tests share: no key or home of the developer's, a sandbox, a studio on it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nanobanana_nb import Sandbox, Settings, Studio
+
+PROMPTS = Path(__file__).parents[2] / "shared" / "data" / "prompts.jsonl"
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A developer's own key or home must never reach a test: a key spends money."""
+    for name in list(os.environ):
+        if name.startswith(("APIXO_", "NANOBANANA_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("NANOBANANA_HOME", str(tmp_path / "home"))
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    """The imitation API on a real socket, answering at once."""
+    with Sandbox(latency=0) as running:
+        yield running
+
+
+@pytest.fixture
+def slow_sandbox() -> Iterator[Sandbox]:
+    """The same, with a second from the submit to the picture."""
+    with Sandbox(latency=1) as running:
+        yield running
+
+
+def settings_for(url: str, home: Path, **more: object) -> Settings:
+    """Settings for a quick API on this machine."""
+    quick = {"first_poll": 0.0, "poll_interval": 0.02} | more
+    return Settings.load(
+        base_url=url, api_key="test-key", home=home, pictures=home / "pictures", **quick
+    )
+
+
+@pytest.fixture
+def studio(sandbox: Sandbox, tmp_path: Path) -> Iterator[Studio]:
+    """A studio that draws in the sandbox."""
+    made = Studio(settings_for(sandbox.url, tmp_path / "home"))
+    yield made
+    made.close()

@@ -1,0 +1,1 @@
+"""Tests in real front ends; a package, so that its fixtures can end with it."""

@@ -1,0 +1,321 @@
+"""The client against the sandbox on real sockets, and against servers that misbehave."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from nanobanana_nb import Client, ConfigError, ImageRequest, Sandbox, Schedule, errors
+from nanobanana_nb.models import ASPECT_RATIOS, Running, Succeeded
+
+QUICK = Schedule(first_poll=0.0, poll_interval=0.01, deadline=20.0)
+LINK = "https://example.com/a.png"
+
+
+def client(url: str, schedule: Schedule = QUICK, **more: object) -> Client:
+    return Client("test-key", base_url=url, schedule=schedule, **more)
+
+
+def draw(sandbox: Sandbox, prompt: str, **options: object) -> bytes:
+    """Submit, wait and download, as a user of the bare client would."""
+
+    async def main() -> bytes:
+        async with client(sandbox.url) as api:
+            task_id = await api.submit(ImageRequest(prompt, **options))
+            done = await api.wait(task_id)
+            data = bytearray()
+            for url in done.image_urls:
+                await api.download(url, data.extend)
+            return bytes(data)
+
+    return asyncio.run(main())
+
+
+def failing(sandbox: Sandbox, prompt: str) -> Exception:
+    with pytest.raises(errors.NanoBananaError) as caught:
+        draw(sandbox, prompt)
+    return caught.value
+
+
+@pytest.mark.parametrize("ratio", ASPECT_RATIOS)
+def test_every_ratio_and_format_is_drawn(sandbox: Sandbox, ratio: str) -> None:
+    """Text to image, through the whole contract."""
+    assert draw(sandbox, "a fox", aspect_ratio=ratio).startswith(b"\x89PNG")
+    assert draw(sandbox, "a fox", aspect_ratio=ratio, output_format="jpeg")[:2] == b"\xff\xd8"
+
+
+def test_image_to_image_sends_the_references(sandbox: Sandbox, tmp_path: Path) -> None:
+    """In their order, as links that the API really fetched."""
+    file = tmp_path / "a.png"
+    file.write_bytes(draw(sandbox, "a fox"))
+    links = (sandbox.share(file), sandbox.share(file))
+    assert draw(sandbox, "at sunrise", image_urls=links).startswith(b"\x89PNG")
+    sent = sandbox.tasks[-1].request["input"]
+    assert (sent["mode"], sent["image_urls"]) == ("image-to-image", list(links))
+
+
+@pytest.mark.parametrize(
+    "quirk",
+    ["object", "no-cost", "upper", "processing_r2", "null-data", "early-404", "poll-500",
+     "poll-html"],
+)  # fmt: skip
+def test_quirks_on_the_way_do_not_lose_a_picture(sandbox: Sandbox, quirk: str) -> None:
+    """Odd states, nulls, early 404 and passing trouble are waited out."""
+    assert draw(sandbox, f"[sandbox {quirk}] a fox").startswith(b"\x89PNG")
+    assert sandbox.counts["accepted"] == 1
+
+
+def test_several_results_are_several_links(sandbox: Sandbox) -> None:
+    """`resultUrls` may hold more than one."""
+    assert draw(sandbox, "[sandbox two] a fox").count(b"IEND") == 2
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        ("400", errors.APIError),
+        ("401", errors.KeyRefused),
+        ("402", errors.BalanceTooLow),
+        ("403", errors.AccessDenied),
+        ("404", errors.TaskNotFound),
+        ("429", errors.RateLimited),
+        ("500", errors.ServerError),
+        ("502", errors.ServerError),
+        ("503", errors.ServerError),
+        ("504", errors.SubmitUnknown),
+        ("insufficient", errors.BalanceTooLow),
+        ("envelope-402", errors.BalanceTooLow),
+        ("gateway-502", errors.SubmitUnknown),
+        ("gateway-503", errors.SubmitUnknown),
+        ("gateway-504", errors.SubmitUnknown),
+        ("drop", errors.SubmitUnknown),
+        ("CONTENT_VIOLATION", errors.ContentRefused),
+        ("INVALID_IMAGE_URL", errors.TaskFailed),
+        ("INVALID_PARAMETER", errors.TaskFailed),
+        ("INSUFFICIENT_BALANCE", errors.BalanceTooLow),
+        ("UPSTREAM_ERROR", errors.TaskFailed),
+        ("TIMEOUT", errors.TaskFailed),
+        ("cut", errors.DownloadError),
+        ("expired", errors.DownloadError),
+    ],
+)
+def test_every_fault_is_an_error_of_ours_and_is_sent_once(sandbox: Sandbox, fault, kind) -> None:
+    """One POST each: the bare client never repeats a submit."""
+    assert type(failing(sandbox, f"[sandbox {fault}] a fox")) is kind
+    assert sandbox.counts["submit"] == 1
+
+
+def test_an_api_that_cannot_be_reached_is_safe_to_repeat() -> None:
+    """Nothing left this machine, and the message names the address."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+
+        async def main() -> None:
+            async with client(url) as api:
+                await api.submit(ImageRequest("a fox"))
+
+        with pytest.raises(errors.TransportError, match=r"cannot be reached .* no task was made"):
+            asyncio.run(main())
+
+
+def test_without_a_key_there_is_a_clear_error() -> None:
+    """It says how to set one."""
+    with pytest.raises(ConfigError, match="APIXO_API_KEY"):
+        Client()
+
+
+def test_the_deadline_names_the_task(sandbox: Sandbox) -> None:
+    """A task that runs for ever is left with its id; time is injected, nobody waits."""
+    now = [0.0]
+
+    async def sleep(seconds: float) -> None:
+        now[0] += seconds
+
+    async def main() -> str:
+        api = client(sandbox.url, Schedule(), sleep=sleep, clock=lambda: now[0])
+        async with api:
+            task_id = await api.submit(ImageRequest("[sandbox forever] a fox"))
+            with pytest.raises(errors.WaitTimeout, match=task_id) as caught:
+                await api.wait(task_id)
+            assert caught.value.task_id == task_id
+            return task_id
+
+    asyncio.run(main())
+    assert now[0] == 900
+    assert sandbox.counts["status"] == 1 + 297  # 10 s, then every 3 s, the last cut to fit
+
+
+def test_polls_follow_the_page_and_obey_retry_after() -> None:
+    """10, 3, 3 ... and what a 429 asks for in between."""
+    slept: list[float] = []
+    answers = [(200, "pending", {}), (429, "", {"Retry-After": "7"}), (200, "success", {})]
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    def status(handler: BaseHTTPRequestHandler) -> None:
+        code, state, headers = answers.pop(0)
+        data = f'{{"state":"{state}","resultJson":"{{\\"resultUrls\\":[\\"{LINK}\\"]}}"}}'
+        reply(handler, code, f'{{"code":{code},"data":{data}}}'.encode(), headers)
+
+    async def main(url: str) -> Succeeded:
+        seen: list[object] = []
+        async with client(url, Schedule(), sleep=sleep) as api:
+            done = await api.wait("t1", seen.append)
+        assert seen == [Running("pending"), done]
+        return done
+
+    with serving(status) as url:
+        assert asyncio.run(main(url)) == Succeeded((LINK,))
+    assert slept == [10, 3, 7]
+
+
+def reply(handler: BaseHTTPRequestHandler, code: int, body: bytes, headers: dict[str, str]) -> None:
+    handler.send_response(code)
+    for name, value in {"Content-Length": str(len(body)), **headers}.items():
+        handler.send_header(name, value)
+    handler.end_headers()
+    handler.wfile.write(body)
+
+
+class serving:  # noqa: N801 - reads as a verb
+    """A server that answers every GET with a function and remembers the headers it saw."""
+
+    def __init__(self, respond: Callable[[BaseHTTPRequestHandler], None]) -> None:
+        self.seen = seen = []
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                seen.append(dict(self.headers))
+                respond(self)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+
+    def __enter__(self) -> str:
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        return self.url
+
+    def __exit__(self, *_: object) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+def fetch(url: str, base_url: str = "http://127.0.0.1:1") -> bytes:
+    async def main() -> bytes:
+        data = bytearray()
+        async with client(base_url) as api:
+            await api.download(url, data.extend)
+        return bytes(data)
+
+    return asyncio.run(main())
+
+
+def test_a_download_carries_no_credentials_and_no_compression() -> None:
+    """Also across a redirect to another origin, where the key would be worth stealing."""
+    second = serving(lambda handler: reply(handler, 200, b"picture", {}))
+    with second as target:
+        first = serving(lambda handler: reply(handler, 302, b"", {"Location": f"{target}/x"}))
+        with first as url:
+            assert fetch(f"{url}/a") == b"picture"
+    for headers in (*first.seen, *second.seen):
+        assert not {"authorization", "cookie"} & {name.lower() for name in headers}
+        assert "test-key" not in str(headers)
+        assert headers["Accept-Encoding"] == "identity"
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("http://example.com/a.png", "not https"),
+        ("https://127.0.0.1/a.png", "private network"),
+        ("https://169.254.169.254/latest", "private network"),
+        ("https://[::ffff:10.0.0.1]/a", "private network"),
+        ("file:///etc/passwd", "not a link"),
+        ("https://user:pw@example.com/a", "not a plain link"),
+        ("https://example.com\\@127.0.0.1/a", "not a plain link"),
+    ],
+)
+def test_only_public_https_links_are_fetched(url: str, said: str) -> None:
+    """A hostile answer cannot make us read this machine or its network."""
+    with pytest.raises(errors.DownloadError, match=said):
+        fetch(url, base_url="https://api.apixo.ai")
+
+
+def test_a_redirect_is_checked_as_the_link_was() -> None:
+    """Loopback is allowed for an API on loopback; a private address behind it is not."""
+    hop = serving(lambda handler: reply(handler, 302, b"", {"Location": "https://10.0.0.1/x"}))
+    with hop as url, pytest.raises(errors.DownloadError, match="private network"):
+        fetch(url)
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "said"),
+    [
+        ({"Content-Encoding": "gzip"}, b"x", "compressed"),
+        ({"Content-Length": "99"}, b"short", "complete message"),
+        ({"Location": "/again"}, b"", "too often"),
+    ],
+)
+def test_what_a_download_refuses(headers, body, said) -> None:
+    """Bombs, cut bodies and endless redirects end in one clear error."""
+    code = 302 if "Location" in headers else 200
+
+    def respond(handler: BaseHTTPRequestHandler) -> None:
+        reply(handler, code, body, headers)
+        handler.close_connection = True
+
+    with serving(respond) as url, pytest.raises(errors.DownloadError, match=said):
+        fetch(url)
+
+
+def test_an_endless_download_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the size limit, whatever the server says its length is."""
+    monkeypatch.setattr("nanobanana_nb.client.MAX_DOWNLOAD", 1 << 20)
+
+    def respond(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.end_headers()
+        try:
+            while True:
+                handler.wfile.write(b"x" * 65536)
+        except OSError:
+            handler.close_connection = True
+
+    with serving(respond) as url, pytest.raises(errors.DownloadError, match="larger than"):
+        fetch(url)
+
+
+def test_private_references_are_not_sent_to_the_real_api() -> None:
+    """The API could not fetch them; said before anything is sent."""
+
+    async def main() -> None:
+        async with client("https://api.apixo.ai") as api:
+            await api.submit(ImageRequest("x", image_urls=("http://127.0.0.1:9/a.png",)))
+
+    with pytest.raises(errors.RequestError, match="not https"):
+        asyncio.run(main())
+
+
+def test_closing_leaves_nothing_open(sandbox: Sandbox) -> None:
+    """After `async with` every connection is closed."""
+
+    async def main() -> None:
+        api = client(sandbox.url)
+        async with api:
+            await api.balance()
+            made = list(api._made.values())
+        assert made
+        assert all(http.is_closed for http in made)
+
+    asyncio.run(main())

@@ -1,0 +1,86 @@
+"""The layers are real: imports point downwards only."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "nanobanana_nb"
+
+# The table of CONTRIBUTING.md, from the ground up; a module may import from lower floors only.
+FLOORS = (
+    {"errors", "portal", "pacing"},
+    {"links"},
+    {"settings", "models"},
+    {"protocol", "prompting"},
+    {"display"},
+    {"client", "ledger", "pictures", "screen"},
+    {"results"},
+    {"tasks", "references"},
+    {"studio"},
+    {"sync"},
+    {"magics"},
+    {"cli"},
+)
+BESIDE = "sandbox"
+MAY_START_THE_SANDBOX = {"studio", "references", "cli"}
+FLOOR_OF = {module: floor for floor, modules in enumerate(FLOORS) for module in modules}
+
+
+def modules() -> list[Path]:
+    return [path for path in sorted(PACKAGE.glob("*.py")) if path.stem != "__init__"]
+
+
+def ours(path: Path) -> set[str]:
+    """The modules of ours that a file imports, lazily and for typing only included."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            found |= {node.module} if node.module else {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("nanobanana_nb"):
+            found.add(str(node.module))
+        elif isinstance(node, ast.Import):
+            found |= {a.name for a in node.names if a.name.startswith("nanobanana_nb")}
+    return found
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: path.stem)
+def test_imports_point_downwards(path: Path) -> None:
+    """A module imports only from floors below its own, and every module has a floor."""
+    floor = FLOOR_OF[path.stem]
+    allowed = {module for module, its in FLOOR_OF.items() if its < floor}
+    if path.stem in MAY_START_THE_SANDBOX:
+        allowed.add(BESIDE)
+    assert ours(path) <= allowed
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / BESIDE).glob("*.py")), ids=lambda p: p.stem)
+def test_the_sandbox_imports_nothing_of_ours(path: Path) -> None:
+    """The sandbox restates the API by itself, so that a misreading of ours cannot cancel out."""
+    siblings = {sibling.stem for sibling in (PACKAGE / BESIDE).glob("*.py")}
+    text = path.read_text(encoding="utf-8")
+    assert ours(path) <= siblings
+    levels = [n.level for n in ast.walk(ast.parse(text)) if isinstance(n, ast.ImportFrom)]
+    assert max(levels, default=0) <= 1
+    assert "import nanobanana_nb" not in text
+
+
+def test_only_the_client_imports_httpx() -> None:
+    """One module speaks HTTP, so that every rule about keys and links has one place."""
+    users = [p.stem for p in modules() if "import httpx" in p.read_text(encoding="utf-8")]
+    assert users == ["client"]
+
+
+def test_only_the_ledger_speaks_sql() -> None:
+    """All SQL is in one module."""
+    users = [p.stem for p in modules() if "sqlite3" in p.read_text(encoding="utf-8")]
+    assert "ledger" in users
+    assert set(users) <= {"ledger", "studio"}  # the studio names the file
+
+
+def test_only_display_writes_html() -> None:
+    """One module writes HTML, and it escapes everything."""
+    users = [p.stem for p in modules() if "</div>" in p.read_text(encoding="utf-8")]
+    assert users == ["display"]
