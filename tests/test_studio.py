@@ -22,7 +22,6 @@ from nanobanana_nb.studio import ASK_ABOVE
 
 from .conftest import settings_for
 
-
 FOX = Generation(
     nb.ImageRequest("a fox"), "", "", (), Decimal(0), None, datetime(2026, 1, 1, tzinfo=UTC)
 )
