@@ -133,6 +133,10 @@ def progress_card(summary: Summary) -> Bundle:
     return {"text/html": body, "text/plain": summary.text}
 
 
+NOTHING: Final[Bundle] = {"text/html": "", "text/plain": ""}
+"""What takes the place of a progress that is over: a display cannot be taken away."""
+
+
 def line(text: str) -> Bundle:
     """One quiet line, for what is over."""
     return {

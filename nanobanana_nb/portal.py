@@ -161,11 +161,14 @@ class Portal:
         thread.join(5)
 
     async def _shut_down(self, loop: asyncio.AbstractEventLoop) -> None:
-        others = asyncio.all_tasks(loop) - {asyncio.current_task(loop)}
-        for task in others:
-            task.cancel()
-        if others:
-            await asyncio.wait(others, timeout=2)
+        begun = time.monotonic()
+        # Again and again, because a task may start another one while it is cancelled.
+        while others := asyncio.all_tasks(loop) - {asyncio.current_task(loop)}:
+            for task in others:
+                task.cancel()
+            await asyncio.wait(others, timeout=0.5)
+            if time.monotonic() - begun > 2:
+                break
         for closer in self._closers:
             with contextlib.suppress(Exception):
                 await closer()

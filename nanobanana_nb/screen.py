@@ -53,10 +53,10 @@ class Screen:
             self.clear()
             print(bundle["text/plain"])  # noqa: T201
 
-    def clear(self, words: str = "") -> None:
-        """Take the progress away; in a kernel, which cannot do that, leave quiet words."""
+    def clear(self) -> None:
+        """Take the progress away."""
         if self._handle is not None:
-            self._handle.update(display.line(words), raw=True)
+            self._handle.update(display.NOTHING, raw=True)
         elif self._words and _terminal():
             _rewrite("")
         self._words = ""

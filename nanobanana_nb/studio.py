@@ -143,13 +143,13 @@ class Studio:
         try:
             result = self._portal.wait(coroutine, live.tick)
         except KeyboardInterrupt:
-            live.clear("Stopped waiting.")
+            live.clear()
             raise Stopped(f"No longer waiting. {tasks.what_goes_on(live.latest)}") from None
         except NanoBananaError:
-            live.clear("No picture.")
+            live.clear()
             raise
         if on is None:
-            live.clear(_receipt(live.latest))
+            live.clear()
         return result
 
     def preview(self, path: Path) -> bytes:
@@ -291,11 +291,3 @@ def _pictures(row: TaskRow, created: datetime) -> tuple[Picture, ...]:
         for one in row.pictures
         if one.file is not None
     )
-
-
-def _receipt(progress: display.Progress | None) -> str:
-    """The quiet line that a wait leaves behind."""
-    if progress is None:
-        return ""
-    stored = sum(item.state == "stored" for item in progress.items)
-    return f"{stored} of {len(progress.items)} drawn" if len(progress.items) > 1 else "Drawn."
