@@ -145,14 +145,17 @@ def line(text: str) -> Bundle:
     }
 
 
-def picture_card(card: Card) -> Bundle:
-    """One picture with its facts below; the failure, where there is one."""
+def picture_card(card: Card, fallback: bytes = b"") -> Bundle:
+    """One picture with its facts below; the failure, where there is one.
+
+    `fallback` is a smaller JPEG, for front ends that show no HTML.
+    """
     bundle: Bundle = {
         "text/html": f'<div {_ROOT} style="max-width:512px">{_figure(card, 512)}</div>',
         "text/plain": card.text,
     }
-    if card.preview:
-        bundle["image/jpeg"] = _base64(card.preview)
+    if fallback:
+        bundle["image/jpeg"] = _base64(fallback)
     return bundle
 
 

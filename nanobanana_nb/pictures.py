@@ -146,7 +146,7 @@ def _reduced(image: Image.Image, side: int) -> Image.Image:
     scale = side / max(image.size)
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
     source = image if image.mode in ("RGB", "RGBA", "L") else image.convert("RGBA")
-    return source.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
+    return source.resize(size, Image.Resampling.LANCZOS, reducing_gap=1.0)
 
 
 def save_copy(file: Path, target: Path) -> Path:

@@ -130,7 +130,7 @@ class Generation:
     def _repr_mimebundle_(self, **_: object) -> display.Bundle:
         cards = self.cards()
         if len(cards) == 1:
-            return display.picture_card(cards[0])
+            return display.picture_card(cards[0], pictures.shrink(cards[0].preview))
         return _gallery_bundle(cards, f"{len(cards)} pictures from one task")
 
     def _maker(self) -> Maker:
