@@ -23,6 +23,8 @@ _SMALL: Final = "font-size:12px;line-height:1.6"
 _FAINT: Final = f"{_SMALL};opacity:.72"
 _EDGE: Final = "1px solid rgba(128,128,128,.35)"
 _AMBER: Final = "#d99a00"
+_SIDE: Final = 196
+"""Pixels of a picture in a gallery: four fit side by side beside Lab's file browser."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Card:
     """One picture, or the failure that stands in its place, as values to show.
 
     `preview` is a small JPEG, `width` and `height` are those of the full picture in pixels.
+    `facts` may be shared by the pictures of a gallery; `price` and `file` are its own.
     """
 
     prompt: str
@@ -37,8 +40,14 @@ class Card:
     width: int = 0
     height: int = 0
     facts: tuple[str, ...] = ()
-    place: str = ""
+    price: str = ""
+    folder: str = ""
+    file: str = ""
     problem: str = ""
+
+    @property
+    def place(self) -> str:
+        return f"{self.folder}/{self.file}" if self.folder else self.file
 
     @property
     def text(self) -> str:
@@ -46,7 +55,7 @@ class Card:
         shown = f"“{clean(self.prompt, 60)}”"
         if self.problem:
             return f"{shown}: {clean(self.problem, 400)}"
-        return " · ".join((shown, *self.facts, *([self.place] if self.place else [])))
+        return _dotted(shown, *self.facts, self.price, self.place)
 
 
 @dataclass(frozen=True)
@@ -138,20 +147,39 @@ NOTHING: Final[Bundle] = {"text/html": "", "text/plain": ""}
 
 
 def line(text: str) -> Bundle:
-    """One quiet line, for what is over."""
+    """One quiet line."""
     return {
-        "text/html": f'<div {_ROOT} style="{_FAINT}">{_e(text)}</div>',
+        "text/html": f'<div {_ROOT} style="{_FAINT}">{_e(text, 600)}</div>',
+        "text/plain": clean(text, 600),
+    }
+
+
+def notice(text: str) -> Bundle:
+    """A line that should be seen once."""
+    style = f"{_SMALL};border-left:3px solid {_AMBER};padding:2px 10px;margin:4px 0;max-width:680px"
+    return {
+        "text/html": f'<div {_ROOT} role="note" style="{style}">{_e(text, 600)}</div>',
         "text/plain": clean(text, 600),
     }
 
 
 def picture_card(card: Card, fallback: bytes = b"") -> Bundle:
-    """One picture with its facts below; the failure, where there is one.
+    """One picture with its prompt and facts below; the failure, where there is one.
 
     `fallback` is a smaller JPEG, for front ends that show no HTML.
     """
+    if card.problem:
+        body = _failure(card)
+    else:
+        caption = (
+            f"<div>{_e(card.prompt, 160)}</div>"
+            f'<div style="opacity:.72">{_e(_dotted(*card.facts, card.price))}</div>'
+            '<div style="opacity:.72;font-family:monospace;font-size:11px;overflow-wrap:anywhere">'
+            f"{_e(card.place)}</div>"
+        )
+        body = _figure(card, 512, caption)
     bundle: Bundle = {
-        "text/html": f'<div {_ROOT} style="max-width:512px">{_figure(card, 512)}</div>',
+        "text/html": f'<div {_ROOT} style="max-width:512px">{body}</div>',
         "text/plain": card.text,
     }
     if fallback:
@@ -159,20 +187,31 @@ def picture_card(card: Card, fallback: bytes = b"") -> Bundle:
     return bundle
 
 
-def gallery_card(cards: Sequence[Card], sheet: bytes, headline: str) -> Bundle:
-    """Several pictures in a grid that folds to the width there is, with a line of totals."""
-    side = 512 if len(cards) == 1 else 240
+def gallery_card(cards: Sequence[Card], headline: str, price: str, sheet: bytes) -> Bundle:
+    """Several pictures in a grid that folds to the width there is; what they share is said once.
+
+    `sheet` is one JPEG of them all, for front ends that show no HTML.
+    """
+    good = [card for card in cards if not card.problem]
+    shared = [f for f in (good[0].facts if good else ()) if all(f in c.facts for c in good)]
+    folders = {card.folder for card in good}
+    folder = folders.pop() if len(folders) == 1 else ""
     cells = "".join(
-        f'<div style="flex:0 1 {side}px;min-width:120px">{_figure(card, side)}</div>'
-        for card in cards
+        f'<div style="flex:0 1 {_SIDE}px;min-width:120px">{_cell(number, card, shared)}</div>'
+        for number, card in enumerate(cards)
     )
+    about = _e(_dotted(*shared, price, folder))
     body = (
-        f'<div {_ROOT}><div style="{_SMALL};margin-bottom:8px">{_e(headline)}</div>'
-        f'<div style="display:flex;flex-wrap:wrap;gap:14px;align-items:flex-start">{cells}</div>'
+        f'<div {_ROOT}><div style="{_SMALL};margin-bottom:6px;overflow-wrap:anywhere">'
+        f'<b>{_e(headline)}</b> <span style="opacity:.72">· {about}</span></div>'
+        f'<div style="display:flex;flex-wrap:wrap;gap:12px;align-items:flex-start">{cells}</div>'
         "</div>"
     )
-    text = "\n".join((headline, *(f"  {n}. {card.text}" for n, card in enumerate(cards, 1))))
-    bundle: Bundle = {"text/html": body, "text/plain": text}
+    lines = (f"  [{number}] {card.text}" for number, card in enumerate(cards))
+    bundle: Bundle = {
+        "text/html": body,
+        "text/plain": "\n".join((_dotted(headline, price), *lines)),
+    }
     if sheet:
         bundle["image/jpeg"] = _base64(sheet)
     return bundle
@@ -183,35 +222,44 @@ def money(amount: Decimal) -> str:
     return f"${amount:.2f}"
 
 
-def _figure(card: Card, side: int) -> str:
+def _cell(number: int, card: Card, shared: Sequence[str]) -> str:
+    """A picture of a gallery, with its index in Python and what is its own."""
     if card.problem:
-        return (
-            f'<div role="note" style="{_SMALL};border:{_EDGE};border-left:3px solid {_AMBER};'
-            f'border-radius:6px;padding:8px 12px;overflow-wrap:anywhere">'
-            f"<b>No picture</b><br>{_e(card.problem, 600)}"
-            f'<div style="opacity:.72">{_e(card.prompt, 120)}</div></div>'
-        )
+        return _failure(card, f"[{number}] ")
+    own = _dotted(*(fact for fact in card.facts if fact not in shared))
+    return _figure(card, _SIDE, f'<b>[{number}]</b> <span style="opacity:.72">{_e(own)}</span>')
+
+
+def _failure(card: Card, index: str = "") -> str:
+    return (
+        f'<div role="note" style="{_SMALL};border:{_EDGE};border-left:3px solid {_AMBER};'
+        f'border-radius:6px;padding:8px 12px;overflow-wrap:anywhere">'
+        f"<b>{index}No picture</b><br>{_e(card.problem, 600)}"
+        f'<div style="opacity:.72">{_e(card.prompt, 120)}</div></div>'
+    )
+
+
+def _figure(card: Card, side: int, caption: str) -> str:
+    """The preview in its ratio, or a word where its file is gone; `caption` is HTML."""
     scale = min(1.0, side / max(card.width, card.height, 1))
     width, height = round(card.width * scale), round(card.height * scale)
     picture = (
         f'<img src="data:image/jpeg;base64,{_base64(card.preview)}" alt="{_e(card.prompt)}" '
-        f'width="{width}" height="{height}" '
+        f'title="{_e(card.place)}" width="{width}" height="{height}" '
         'style="display:block;max-width:100%;height:auto;margin:0;border-radius:6px">'
         if card.preview
         else f'<div style="{_FAINT};border:{_EDGE};border-radius:6px;padding:24px 12px">'
-        f"The file is not there any more.</div>"
-    )
-    facts = " · ".join(_e(fact) for fact in card.facts)
-    place = (
-        f'<div style="font-family:monospace;font-size:11px;overflow-wrap:anywhere">'
-        f"{_e(card.place)}</div>"
-        if card.place
-        else ""
+        "The file is not there any more.</div>"
     )
     return (
         f'<figure style="margin:0">{picture}'
-        f'<figcaption style="{_FAINT};margin-top:6px">{facts}{place}</figcaption></figure>'
+        f'<figcaption style="{_SMALL};margin-top:4px">{caption}</figcaption></figure>'
     )
+
+
+def _dotted(*parts: str) -> str:
+    """The parts that are not empty, with dots between them."""
+    return " · ".join(part for part in parts if part)
 
 
 def _e(text: object, length: int = 300) -> str:

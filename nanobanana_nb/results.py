@@ -131,7 +131,7 @@ class Generation:
         cards = self.cards()
         if len(cards) == 1:
             return display.picture_card(cards[0], pictures.shrink(cards[0].preview))
-        return _gallery_bundle(cards, f"{len(cards)} pictures from one task")
+        return _gallery_bundle(cards, f"{len(cards)} pictures from one task", self._price())
 
     def _maker(self) -> Maker:
         if self.maker is None:
@@ -139,22 +139,23 @@ class Generation:
         return self.maker
 
     def _card(self, picture: Picture) -> display.Card:
-        facts = [f"{picture.width} × {picture.height} {picture.format}"]
-        if self.replayed:
-            facts.append("shown again, $0.00")
-        else:
-            facts += [f"{self.seconds:.1f} s"] if self.seconds is not None else []
-            facts.append(display.money(self.cost))
-        if self.sandbox:
-            facts.append("sandbox, not real money")
+        size = f"{picture.width} × {picture.height} {picture.format}"
+        seconds = f"{self.seconds:.1f} s" if self.seconds is not None and not self.replayed else ""
         return display.Card(
             self.prompt,
             self.maker.preview(picture.path) if self.maker else b"",
             picture.width,
             picture.height,
-            tuple(facts),
-            _short(picture.path),
+            tuple(fact for fact in (size, seconds) if fact),
+            self._price(),
+            _short(picture.path.parent),
+            picture.path.name,
         )
+
+    def _price(self) -> str:
+        if self.replayed:
+            return "shown again, $0.00"
+        return display.money(self.cost) + (" of sandbox money" if self.sandbox else "")
 
 
 class Gallery(Sequence[Generation]):
@@ -199,22 +200,26 @@ class Gallery(Sequence[Generation]):
         return [picture.save(target) for picture in self.images]
 
     def __repr__(self) -> str:
-        return "\n".join([self._headline(), *(f"  {n}. {g!r}" for n, g in enumerate(self, 1))])
+        lines = (f"  [{number}] {one!r}" for number, one in enumerate(self))
+        return "\n".join((" · ".join(self._headline()), *lines))
 
     def _repr_mimebundle_(self, **_: object) -> display.Bundle:
-        return _gallery_bundle([card for one in self for card in one.cards()], self._headline())
+        return _gallery_bundle([card for one in self for card in one.cards()], *self._headline())
 
-    def _headline(self) -> str:
-        failed = f", {len(self.failed)} failed" if self.failed else ""
-        return f"{len(self.images)} pictures{failed} · {display.money(self.cost)}"
+    def _headline(self) -> tuple[str, str]:
+        """What there is, and its price."""
+        count, failed = len(self.images), len(self.failed)
+        there_is = f"{count} {'picture' if count == 1 else 'pictures'}"
+        sandbox = " of sandbox money" if any(one.sandbox for one in self) else ""
+        price = display.money(self.cost) + sandbox
+        return there_is + (f", {failed} failed" if failed else ""), price
 
 
-def _gallery_bundle(cards: list[display.Card], headline: str) -> display.Bundle:
+def _gallery_bundle(cards: list[display.Card], headline: str, price: str) -> display.Bundle:
     sheet = pictures.contact_sheet([card.preview for card in cards])
-    if len(cards) > 1:
-        # In a grid a smaller preview does, so that many pictures keep the notebook small.
-        cards = [replace(card, preview=pictures.shrink(card.preview)) for card in cards]
-    return display.gallery_card(cards, sheet, headline)
+    # In a grid a smaller preview does, so that many pictures keep the notebook small.
+    small = [replace(card, preview=pictures.shrink(card.preview)) for card in cards]
+    return display.gallery_card(small, headline, price, sheet)
 
 
 def _short(path: Path) -> str:

@@ -86,12 +86,12 @@ def in_kernel() -> bool:
     return getattr(_shell(), "kernel", None) is not None
 
 
-def say(text: str) -> None:
-    """One line for the person who is looking."""
+def say(text: str, *, notice: bool = False) -> None:
+    """One line for the person who is looking; a `notice` stands out."""
     if in_kernel():
         from IPython.display import display as show
 
-        show(display.line(text), raw=True)
+        show(display.notice(text) if notice else display.line(text), raw=True)
     elif in_ipython() or _terminal():
         print(text, file=sys.stderr)  # noqa: T201
 

@@ -31,8 +31,8 @@ ASK_ABOVE: Final = 20
 """Pictures at once above which the count and the price are confirmed first."""
 LINK_LIFE: Final = timedelta(hours=24)
 SANDBOX_NOTICE: Final = (
-    "There is no API key, so the offline sandbox draws: placeholders, free of charge. For real "
-    f"pictures: {HOW_TO_SET_THE_KEY[0].lower()}{HOW_TO_SET_THE_KEY[1:]}."
+    "There is no API key, so the sandbox draws placeholders, offline and free of charge. "
+    f"For real pictures: {HOW_TO_SET_THE_KEY[0].lower()}{HOW_TO_SET_THE_KEY[1:]}."
 )
 
 

@@ -20,7 +20,7 @@ def default_studio() -> Studio:
     if _default is None:
         _default = Studio()
         if _default.sandboxed:
-            screen.say(SANDBOX_NOTICE)
+            screen.say(SANDBOX_NOTICE, notice=True)
     return _default
 
 
