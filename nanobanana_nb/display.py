@@ -114,7 +114,7 @@ def summarise(progress: Progress, now: float) -> Summary:
     else:
         ended = sum(state in _ENDED for state in states)
         drawing = sum(state in ("submitted", "ready", "fetching") for state in states)
-        what = f"{ended} of {len(items)} done, {drawing} being drawn"
+        what = f"{ended} of {len(items)} done" + (f", {drawing} being drawn" if drawing else "")
     notes = dict.fromkeys(item.note for item in items if item.note)
     facts = (
         f"{elapsed:.0f} s of about {progress.expected:.0f} s",
@@ -171,11 +171,11 @@ def picture_card(card: Card, fallback: bytes = b"") -> Bundle:
     if card.problem:
         body = _failure(card)
     else:
+        mono = "font-family:monospace;font-size:11px;overflow-wrap:break-word"
         caption = (
             f"<div>{_e(card.prompt, 160)}</div>"
             f'<div style="opacity:.72">{_e(_dotted(*card.facts, card.price))}</div>'
-            '<div style="opacity:.72;font-family:monospace;font-size:11px;overflow-wrap:anywhere">'
-            f"{_e(card.place)}</div>"
+            f'<div style="opacity:.72;{mono}">{_e(card.place)}</div>'
         )
         body = _figure(card, 512, caption)
     bundle: Bundle = {
@@ -202,7 +202,7 @@ def gallery_card(cards: Sequence[Card], headline: str, price: str, sheet: bytes)
     )
     about = _e(_dotted(*shared, price, folder))
     body = (
-        f'<div {_ROOT}><div style="{_SMALL};margin-bottom:6px;overflow-wrap:anywhere">'
+        f'<div {_ROOT}><div style="{_SMALL};margin-bottom:6px;overflow-wrap:break-word">'
         f'<b>{_e(headline)}</b> <span style="opacity:.72">· {about}</span></div>'
         f'<div style="display:flex;flex-wrap:wrap;gap:12px;align-items:flex-start">{cells}</div>'
         "</div>"
@@ -233,7 +233,7 @@ def _cell(number: int, card: Card, shared: Sequence[str]) -> str:
 def _failure(card: Card, index: str = "") -> str:
     return (
         f'<div role="note" style="{_SMALL};border:{_EDGE};border-left:3px solid {_AMBER};'
-        f'border-radius:6px;padding:8px 12px;overflow-wrap:anywhere">'
+        f'border-radius:6px;padding:8px 12px;overflow-wrap:break-word">'
         f"<b>{index}No picture</b><br>{_e(card.problem, 600)}"
         f'<div style="opacity:.72">{_e(card.prompt, 120)}</div></div>'
     )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import re
+import keyword
 from collections import ChainMap
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import (
@@ -17,7 +17,7 @@ from IPython.core.magic import (
     needs_local_scope,
     no_var_expand,
 )
-from traitlets import Bool, Enum
+from traitlets import Bool, Enum, TraitError
 
 from . import display, models, pictures, prompting, protocol, screen
 from .errors import RequestError
@@ -25,11 +25,8 @@ from .models import PRICE, ImageRequest
 from .prompting import Line
 from .results import Gallery, Generation
 from .screen import Screen
+from .shell import ShownOnce, keep_prompts_whole, offer_completions, withdraw_completions
 from .sync import default_studio
-
-_ODD_LINE_ENDS: Final = "\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
-_OUR_LINE: Final = re.compile(r"\s*(?:[^%=\n]+=\s*)?(?:%\w+ +)*%nanobanana +\S")
-_COMPLETED: Final = r".*%%?nanobanana\s"
 
 
 @magics_class
@@ -46,7 +43,7 @@ class NanoBananaMagics(Magics):
 
     def __init__(self, shell: InteractiveShell) -> None:
         super().__init__(shell=shell)
-        self._shown = _ShownOnce(shell)
+        self._shown = ShownOnce(shell)
 
     @line_cell_magic
     @no_var_expand
@@ -69,13 +66,14 @@ class NanoBananaMagics(Magics):
 
     @line_magic
     @no_var_expand
-    def nanobanana_resume(self, line: str) -> Gallery:
+    def nanobanana_resume(self, line: str) -> Gallery | None:
         """Show what became of tasks that were sent earlier, all or the one named; sends nothing."""
         studio, live = default_studio(), Screen()
         gallery = studio.wait(studio.resume(line.strip() or None), on=live)
         if not gallery:
             live.show(display.line("Nothing is under way; every accepted task is on disk."))
-        self._shown.mark(gallery, live if gallery else None)
+            return None
+        self._shown.mark(gallery, live)
         return gallery
 
     def _prompt(self, order: Line, names: Mapping[str, Any]) -> str:
@@ -92,8 +90,9 @@ class NanoBananaMagics(Magics):
         given = order.options
         if "save" in given:
             pictures.check_target(given["save"])
-        if not given.get("output", "x").isidentifier():
-            raise RequestError(f"-o {given['output']} is not a name for a variable.")
+        name = given.get("output", "x")
+        if not name.isidentifier() or keyword.iskeyword(name):
+            raise RequestError(f"-o {name} is not a name for a variable; give one such as -o fox.")
         return {
             "aspect_ratio": given.get("aspect_ratio", self.aspect_ratio),
             "output_format": given.get("format", self.output_format),
@@ -136,101 +135,13 @@ class NanoBananaMagics(Magics):
         self.shell.configurables.remove(self)
 
 
-class _ShownOnce:
-    """Shows a result exactly once, in `%nanobanana ...` and in `x = %nanobanana ...` alike.
-
-    A kernel replaces the progress by the result, and the value of the cell's last line, being the
-    same object, is then skipped. A terminal waits for that value, which IPython prints as `Out`,
-    and prints the result itself only if none came.
-    """
-
-    def __init__(self, shell: InteractiveShell) -> None:
-        self._shell = shell
-        self._result: Any = None
-        self._live: Screen | None = None
-        formatter = shell.display_formatter.ipython_display_formatter
-        for kind in (Generation, Gallery):
-            formatter.for_type(kind, self._skip)
-        shell.events.register("post_run_cell", self._cell_ended)
-
-    def mark(self, result: Any, live: Screen | None) -> None:
-        self._cell_ended()
-        self._result, self._live = result, live
-        if live is not None and screen.in_kernel():
-            live.show(result._repr_mimebundle_())
-            self._live = None
-
-    def unload(self) -> None:
-        formatter = self._shell.display_formatter.ipython_display_formatter
-        for kind in (Generation, Gallery):
-            formatter.pop(kind, None)
-        self._shell.events.unregister("post_run_cell", self._cell_ended)
-
-    def _skip(self, result: Any) -> None:
-        """IPython's question whether the result shows itself; NotImplementedError says no."""
-        if result is not self._result:
-            raise NotImplementedError
-        live, self._result, self._live = self._live, None, None
-        if live is not None or not screen.in_kernel():
-            if live is not None:
-                live.clear()
-            raise NotImplementedError
-
-    def _cell_ended(self, *_: object) -> None:
-        live, result, self._result, self._live = self._live, self._result, None, None
-        if live is not None:
-            live.show(result._repr_mimebundle_())
-
-
-def keep_prompts_whole(lines: list[str]) -> list[str]:
-    """An input transformer for `%nanobanana` lines, run before IPython's own.
-
-    A final `?` would make IPython look for help instead of calling the magic (ipython#14258), and
-    pasted line separators such as U+2028 would run the rest of the prompt as code.
-    """
-    if lines and lines[0].lstrip().startswith("%%"):
-        return lines
-    whole: list[str] = []
-    for line in lines:
-        if whole and _OUR_LINE.match(whole[-1]) and whole[-1][-1] in _ODD_LINE_ENDS:
-            whole[-1] = f"{whole[-1].rstrip(_ODD_LINE_ENDS)} {line}"
-        else:
-            whole.append(line)
-    return [_shield_question(line) for line in whole]
-
-
-def _shield_question(line: str) -> str:
-    text = line.rstrip("\n")
-    if text.endswith("?") and _OUR_LINE.match(text):
-        return f"{text} {line[len(text) :]}"
-    return line
-
-
-def complete(_: Any, event: Any) -> list[str]:
-    """Tab after `%nanobanana `: its options, and the values of -a and -f."""
-    line = event.text_until_cursor
-    words = re.split(r"%nanobanana\s+", line)[-1].split(" ")
-    word, before = words[-1], words[-2] if len(words) > 1 else ""
-    choices: tuple[str, ...]
-    if before in ("-a", "--aspect-ratio"):
-        choices = models.ASPECT_RATIOS
-    elif before in ("-f", "--format"):
-        choices = models.OUTPUT_FORMATS
-    elif before in ("-i", "--image"):
-        choices = ("last",)
-    else:
-        choices = tuple(n for o in prompting.OPTIONS for n in (o.short, o.long) if n)
-    typed = len(word) - len(event.symbol)  # IPython completes from the last colon or quote on
-    return [choice[typed:] for choice in choices if choice.startswith(word)]
-
-
 def load(shell: InteractiveShell) -> None:
     """Register everything that `unload` takes back."""
     if "NanoBananaMagics" in shell.magics_manager.registry:
         return
-    shell.register_magics(NanoBananaMagics)
+    shell.register_magics(_made(shell))
     shell.input_transformers_cleanup.append(keep_prompts_whole)
-    shell.set_hook("complete_command", complete, re_key=_COMPLETED)
+    offer_completions(shell)
 
 
 def unload(shell: InteractiveShell) -> None:
@@ -243,7 +154,16 @@ def unload(shell: InteractiveShell) -> None:
         for name in ("nanobanana", "nanobanana_resume"):
             kind.pop(name, None)
     shell.input_transformers_cleanup.remove(keep_prompts_whole)
-    shell.strdispatchers["complete_command"].regexs.pop(re.compile(_COMPLETED), None)
+    withdraw_completions(shell)
+
+
+def _made(shell: InteractiveShell) -> NanoBananaMagics:
+    """The magics; a setting that `%config` refused, but IPython kept, is dropped first."""
+    try:
+        return NanoBananaMagics(shell)
+    except TraitError:
+        shell.config.pop("NanoBananaMagics", None)
+        return NanoBananaMagics(shell)
 
 
 def _show_what_would_be_sent(prompt: str, options: dict[str, Any]) -> None:

@@ -20,7 +20,7 @@ FLOORS = (
     {"results"},
     {"tasks", "references"},
     {"studio"},
-    {"sync"},
+    {"sync", "shell"},
     {"magics"},
     {"cli"},
 )

@@ -1,0 +1,162 @@
+"""Notebooks without a front end: nbconvert, papermill, nbval, nbclient, and the file itself."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import cycle
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from .front_ends.quickstart import FAILURE, PICTURES, QUICKSTART
+from .harness.environment import child_environment
+
+REPOSITORY = Path(__file__).parents[1]
+PROMPTS = [prompt for prompts in PICTURES for prompt in prompts]
+TIMEOUT = 180
+FORMS = (
+    "%nanobanana {}",
+    "x = %nanobanana {}",
+    "x = %nanobanana {}\nx",
+    "%%nanobanana\n{}",
+)
+TEN_PICTURES_AT_MOST = 1_500_000  # bytes of a notebook with ten pictures
+
+_IMAGE = re.compile(r'<img [^>]*?src="data:image/jpeg;base64,[\w+/=]+"[^>]*>')
+_ALT = re.compile(r'alt="([^"]*)"')
+_SECRET = re.compile(r"(?i)(bearer\s+\S|api_?key\W{1,4}[\w-]{16,}|\bsk-\w{8,}|/home/|/Users/)")
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a command ended, and its folder."""
+
+    folder: Path
+    code: int
+    output: str
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """An environment in which Jupyter, too, keeps everything in ``folder``."""
+    names = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR")
+    extra: Mapping[str, str] = {name: str(folder / name.lower()) for name in names}
+    return child_environment(folder, extra)
+
+
+def run(folder: Path, *command: str) -> Run:
+    """Run a Python module as a command line does."""
+    done = subprocess.run(
+        [sys.executable, "-m", *command],
+        cwd=REPOSITORY,
+        env=environment(folder),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
+    )
+    return Run(folder, done.returncode, done.stdout)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
+    """The quickstart run by three programs, side by side: each mostly waits."""
+    folders = {name: tmp_path_factory.mktemp(name) for name in ("html", "papermill", "nbval")}
+    notebook = str(QUICKSTART)
+    commands = {
+        "html": (
+            "jupyter", "nbconvert", "--to=html", "--execute", notebook,
+            f"--output-dir={folders['html']}",
+        ),
+        "papermill": ("papermill", notebook, str(folders["papermill"] / "done.ipynb")),
+        "nbval": ("pytest", "-p", "no:cacheprovider", "--nbval-lax", notebook),
+    }  # fmt: skip
+    with ThreadPoolExecutor() as pool:
+        started = {name: pool.submit(run, folders[name], *commands[name]) for name in commands}
+        return {name: future.result() for name, future in started.items()}
+
+
+def test_nbconvert_to_html(runs: dict[str, Run]) -> None:
+    """A page that can be mailed: pictures inside, with their prompts, and no progress left."""
+    html = runs["html"]
+    assert html.code == 0, html.output
+    page = (html.folder / "quickstart.html").read_text(encoding="utf-8")
+    images = _IMAGE.findall(page)
+    assert [alt for image in images for alt in _ALT.findall(image)] == PROMPTS
+    assert page.count("<img ") == len(PROMPTS)
+    assert "progressbar" not in page
+    assert FAILURE in page
+    assert "Traceback" not in page
+
+
+def test_papermill(runs: dict[str, Run]) -> None:
+    """A pipeline runs it to its end and keeps every picture."""
+    papermill = runs["papermill"]
+    done = nbformat.read(papermill.folder / "done.ipynb", as_version=4)
+    code = [cell for cell in done.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+    assert sum(map(count_pictures, code)) == len(PICTURES)
+    assert papermill.code == 0, papermill.output
+
+
+def test_nbval(runs: dict[str, Run]) -> None:
+    """Whoever checks their notebooks with nbval can check this one."""
+    nbval = runs["nbval"]
+    assert nbval.code == 0, nbval.output
+    assert f" {len(code_cells())} passed" in nbval.output
+
+
+def test_markdown(runs: dict[str, Run], tmp_path: Path) -> None:
+    """An export to Markdown has each picture as a file or in its text."""
+    done = runs["papermill"].folder / "done.ipynb"
+    export = run(
+        tmp_path, "jupyter", "nbconvert", "--to=markdown", str(done), f"--output-dir={tmp_path}"
+    )
+    assert export.code == 0, export.output
+    page = (tmp_path / "done.md").read_text(encoding="utf-8")
+    for prompt in PROMPTS:
+        assert page.count(f'alt="{prompt}"') + page.count(f"“{prompt}”") >= PROMPTS.count(prompt)
+
+
+def test_ten_pictures_make_a_small_notebook(tmp_path: Path) -> None:
+    """A day's work can be mailed and committed: each cell keeps its picture once, and small."""
+    drawing = [form.format(f"a fox, number {n}") for n, form in zip(range(10), cycle(FORMS))]
+    cells = [nbformat.v4.new_code_cell(code) for code in ("%load_ext nanobanana_nb", *drawing)]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    NotebookClient(notebook, timeout=TIMEOUT).execute(env=environment(tmp_path), cwd=str(tmp_path))
+    assert [count_pictures(cell) for cell in notebook.cells] == [0] + [1] * 10
+    size = len(nbformat.writes(notebook).encode())
+    assert size < TEN_PICTURES_AT_MOST, size
+
+
+def code_cells() -> list[nbformat.NotebookNode]:
+    """The code cells of the quickstart as it is committed."""
+    notebook = nbformat.read(QUICKSTART, as_version=4)
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def count_pictures(cell: nbformat.NotebookNode) -> int:
+    """How many outputs of the cell hold pictures, both as an image and in HTML."""
+    outputs = [output.get("data", {}) for output in cell.get("outputs", [])]
+    images = sum("image/jpeg" in data for data in outputs)
+    assert images == sum("<img " in data.get("text/html", "") for data in outputs)
+    return images
+
+
+def test_the_committed_quickstart_is_clean() -> None:
+    """What is committed was not run: no outputs, no numbers, no keys, no one's folders."""
+    text = QUICKSTART.read_text(encoding="utf-8")
+    notebook = nbformat.reads(text, as_version=4)
+    nbformat.validate(notebook)
+    assert [cell.outputs for cell in code_cells()] == [[]] * len(code_cells())
+    assert {cell.execution_count for cell in code_cells()} == {None}
+    assert set(notebook.metadata) == {"kernelspec", "language_info"}
+    assert _SECRET.findall(text) == []
+    assert len(text.encode()) < 10_000
