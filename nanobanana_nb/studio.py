@@ -112,7 +112,7 @@ class Studio:
         they can be served, files and Pillow images), `confirm=True` for more than 20 at once.
         Raises `NanoBananaError`s, which say what to do next.
         """
-        return await self._portal.awaitable(self._generate(prompt, count, options))
+        return await self._awaited(self._generate(prompt, count, options))
 
     async def edit(
         self, reference: Any, prompt: str, *, count: int = 1, **options: Unpack[Options]
@@ -124,15 +124,15 @@ class Studio:
     async def vary(self, generation: Generation, count: int = 4) -> Gallery:
         """The same request `count` times more."""
         check_count(count)
-        return await self._portal.awaitable(self._draw([generation.request] * count))
+        return await self._awaited(self._draw([generation.request] * count))
 
     async def resume(self, task_id: str | None = None) -> Gallery:
         """Wait for accepted tasks that are not on disk yet, all or one; nothing is submitted."""
-        return await self._portal.awaitable(self._resume(task_id))
+        return await self._awaited(self._resume(task_id))
 
     async def balance(self) -> Decimal:
         """US dollars left for this key."""
-        return await self._portal.awaitable(self._balance())
+        return await self._awaited(self._balance())
 
     def wait(self, coroutine: Coroutine[Any, Any, T], on: Screen | None = None) -> T:
         """Block for one of the methods above, showing its progress in the cell or terminal.
@@ -144,13 +144,27 @@ class Studio:
             result = self._portal.wait(coroutine, live.tick)
         except KeyboardInterrupt:
             live.clear()
-            raise Stopped(f"No longer waiting. {tasks.what_goes_on(live.latest)}") from None
+            raise Stopped(_farewell(live)) from None
         except NanoBananaError:
             live.clear()
             raise
         if on is None:
             live.clear()
         return result
+
+    async def _awaited(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Await it from any loop; a cancelled await, too, names what goes on without it."""
+        live = Screen(quiet=True)
+        try:
+            return await self._portal.awaitable(coroutine, live.tick)
+        except asyncio.CancelledError as cancelled:
+            if live.latest is None:
+                raise
+            # Not a class of our own: asyncio.timeout() knows only CancelledError itself.
+            stopped = Stopped(_farewell(live))
+            cancelled.args = stopped.args
+            cancelled._render_traceback_ = stopped._render_traceback_  # type: ignore[attr-defined]
+            raise
 
     def preview(self, path: Path) -> bytes:
         """A small JPEG of a stored picture."""
@@ -190,16 +204,16 @@ class Studio:
 
     async def _resume(self, task_id: str | None) -> Gallery:
         workshop = await self._open()
-        rows = await workshop.ledger.unfinished(workshop.origin)
-        if task_id is not None:
-            row = await workshop.ledger.find(task_id)
-            if row is None:
-                raise RequestError(
-                    f"Task {protocol.clean(task_id, 60)} is not in the ledger of this home "
-                    f"({self._home().home}); check the id and NANOBANANA_HOME."
-                )
-            rows = [row]
-        return self._gallery(await workshop.runner.resume(rows))
+        if task_id is None:
+            rows = await workshop.ledger.unfinished(workshop.origin)
+            return self._gallery(await workshop.runner.resume(rows))
+        row = await workshop.ledger.find(task_id)
+        if row is None:
+            raise RequestError(
+                f"Task {protocol.clean(task_id, 60)} is not in the ledger of this home "
+                f"({self._home().home}); check the id and NANOBANANA_HOME."
+            )
+        return self._gallery(await workshop.runner.resume([row], only=True))
 
     async def _balance(self) -> Decimal:
         return await (await self._open()).client.balance()
@@ -291,3 +305,7 @@ def _pictures(row: TaskRow, created: datetime) -> tuple[Picture, ...]:
         for one in row.pictures
         if one.file is not None
     )
+
+
+def _farewell(live: Screen) -> str:
+    return f"No longer waiting. {tasks.what_goes_on(live.latest)}"

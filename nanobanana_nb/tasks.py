@@ -65,7 +65,7 @@ class TaskRunner:
         self._origin = origin
         self._money = money
         self._places = asyncio.Semaphore(AT_ONCE)
-        self._collecting: dict[str, asyncio.Task[Outcome]] = {}
+        self._under_way: dict[str, asyncio.Task[Outcome]] = {}
 
     async def draw(self, requests: Sequence[ImageRequest]) -> list[Outcome]:
         """Submit every request and bring its pictures home, side by side, in their order."""
@@ -74,14 +74,21 @@ class TaskRunner:
             *(self._draw_one(*pair) for pair in zip(requests, trackers, strict=True))
         )
 
-    async def resume(self, rows: Sequence[TaskRow]) -> list[Outcome]:
-        """Bring accepted tasks home; those that are under way already are joined."""
+    async def resume(self, rows: Sequence[TaskRow], *, only: bool = False) -> list[Outcome]:
+        """Bring accepted tasks home; unless `only` these, with all else that is under way here."""
         trackers = self._trackers(len(rows))
         for row, track in zip(rows, trackers, strict=True):
             track(state=row.state, id=row.id, task_id=row.task_id or "")
-        return await asyncio.gather(
-            *(self._collect(*pair) for pair in zip(rows, trackers, strict=True))
-        )
+            if row.id not in self._under_way:
+                self._keep(row.id, asyncio.ensure_future(self._bring_home(row, track)))
+        asked_for = [self._under_way[row.id] for row in rows]
+        others = [task for task in self._under_way.values() if task not in asked_for]
+        joined = asked_for if only else asked_for + others
+        return await asyncio.gather(*map(asyncio.shield, joined))
+
+    def _keep(self, id: str, task: asyncio.Task[Outcome]) -> None:  # noqa: A002
+        self._under_way[id] = task
+        task.add_done_callback(lambda _: self._under_way.pop(id, None))
 
     def _trackers(self, count: int) -> list[Tracker]:
         rounds = max(1, -(-count // AT_ONCE))
@@ -102,11 +109,15 @@ class TaskRunner:
             return Outcome(_never_noted(request, self._origin), error)
         track(id=row.id)
         async with self._places:
-            try:
-                task_id = await self._submit(row, track)
-            except NanoBananaError as error:
-                return Outcome(row, error)
-            return await self._collect(replace(row, state="submitted", task_id=task_id), track)
+            self._keep(row.id, asyncio.ensure_future(self._submit_and_bring_home(row, track)))
+            return await self._under_way[row.id]
+
+    async def _submit_and_bring_home(self, row: TaskRow, track: Tracker) -> Outcome:
+        try:
+            task_id = await self._submit(row, track)
+        except NanoBananaError as error:
+            return Outcome(row, error)
+        return await self._bring_home(replace(row, state="submitted", task_id=task_id), track)
 
     async def _submit(self, row: TaskRow, track: Tracker) -> str:
         """Send a request; again only where the API surely took no task."""
@@ -148,14 +159,6 @@ class TaskRunner:
         except LedgerError as error:
             raise LedgerError(f"Task {task_id} is paid for; keep this id. {error}") from None
         return task_id
-
-    async def _collect(self, row: TaskRow, track: Tracker) -> Outcome:
-        task = self._collecting.get(row.id)
-        if task is None:
-            task = asyncio.ensure_future(self._bring_home(row, track))
-            self._collecting[row.id] = task
-            task.add_done_callback(lambda _: self._collecting.pop(row.id, None))
-        return await asyncio.shield(task)
 
     async def _bring_home(self, row: TaskRow, track: Tracker) -> Outcome:
         """Wait for an accepted task, then fetch its pictures."""
