@@ -54,6 +54,8 @@ class Client:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        import httpx  # noqa: F401 - here, and not for the first time on a loop that it would stall
+
         if not api_key:
             raise errors.ConfigError(f"There is no API key. {HOW_TO_SET_THE_KEY}.")
         self._key = api_key if isinstance(api_key, Secret) else Secret(api_key)

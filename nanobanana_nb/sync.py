@@ -21,6 +21,8 @@ def default_studio() -> Studio:
         _default = Studio()
         if _default.sandboxed:
             screen.say(SANDBOX_NOTICE, notice=True)
+    elif _default.sandboxed and (settings := Settings.load()) != _default.settings:
+        _default = Studio(settings)  # a key was set since, as the notice told
     return _default
 
 

@@ -38,6 +38,8 @@ from .portal import Job, current_job
 
 AT_ONCE: Final = 8
 """Tasks under way at a time."""
+PATIENCE: Final = 60.0
+"""Seconds to wait for another studio that is fetching the same picture."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,9 @@ class TaskRunner:
                 await self._ledger.move(row.id, "queued")
             retry_after = getattr(failure, "retry_after", None)
             pause = self._client.schedule.retry(tries, retry_after, chance())
-            track(state="queued", note=f"the API is busy, trying again in {pause:.0f} s")
+            away = isinstance(failure, TransportError)
+            trouble = "the API cannot be reached" if away else "the API is busy"
+            track(state="queued", note=f"{trouble}, trying again in {pause:.0f} s")
             await asyncio.sleep(pause)
         raise AssertionError("the last try returns or raises")
 
@@ -175,11 +179,31 @@ class TaskRunner:
         except DownloadError as error:
             track(state="ready")
             return Outcome(row, error)
+        except LedgerError as error:
+            elsewhere = await self._brought_by_another(row)
+            if elsewhere is None:
+                track(state="failed")
+                return Outcome(row, error)
+            row = elsewhere
         except NanoBananaError as error:
             track(state="failed")
             return Outcome(row, error)
         track(state="stored")
         return Outcome(row)
+
+    async def _brought_by_another(self, row: TaskRow) -> TaskRow | None:
+        """The row as another studio or kernel of this home has stored it meanwhile, if one did.
+
+        Both fetched it then; the second copy that this one may have made stays beside the first.
+        """
+        deadline = time.monotonic() + PATIENCE
+        while (latest := await self._ledger.find(str(row.task_id))) is not None:
+            if latest.state == "stored":
+                return latest
+            if latest.state not in ("ready", "fetching") or time.monotonic() > deadline:
+                break
+            await asyncio.sleep(0.2)
+        return None
 
     async def _finish(self, row: TaskRow) -> TaskRow:
         """Poll until the task has ended, and note how."""

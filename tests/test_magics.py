@@ -497,6 +497,18 @@ def test_without_a_key_the_sandbox_draws_and_says_so_once(python: Path, tmp_path
         assert "APIXO_API_KEY" in told[0]
 
 
+def test_a_key_that_is_set_later_counts(python: Path, api: Sandbox) -> None:
+    """The notice says to set the variable: from then on the API draws, not the sandbox."""
+    with Kernel(python) as kernel:
+        kernel.run("%load_ext nanobanana_nb")
+        assert "image/jpeg" in kernel.run("%nanobanana a fox").displays[-1]
+        env = drawing_at(api.url)
+        assert kernel.run(f"import os; os.environ.update({env!r})").status == "ok"
+        posts = api.counts["submit"]
+        one_picture(kernel.run("%nanobanana a fox"))
+        assert api.counts["submit"] == posts + 1
+
+
 # ------------------------------------------------------------------------- part of the shell
 
 

@@ -178,6 +178,18 @@ def test_resume_shows_the_picture_of_a_stopped_cell(kernel: Kernel, api: Sandbox
     assert api.counts["submit"] == posts
 
 
+def test_resume_shows_what_another_studio_still_brings_home(kernel: Kernel, api: Sandbox) -> None:
+    """`%nanobanana_resume` after a stopped await: the user's own studio is fetching the same
+    pictures, and the one that comes second must not call a paid one failed."""
+    code = "await asyncio.gather(*(studio.generate('a shared fox') for _ in range(4)))"
+    pressed = Pressed(kernel, api, code, 0.3)
+    assert pressed.reply.status == "error"
+    reply = kernel.run("found = %nanobanana_resume")
+    assert reply.status == "ok"
+    assert kernel.run("[str(one.error) for one in found.failed]").text == "[]"
+    arrives(kernel, *(task.id for task in pressed.tasks))
+
+
 @pytest.mark.nightly
 def test_a_submit_that_takes_longer_is_named_as_an_attempt(kernel: Kernel, api: Sandbox) -> None:
     """The cell is back before the answer is, and the picture arrives."""
@@ -205,7 +217,7 @@ def test_a_second_press_does_not_wait_for_the_submit(kernel: Kernel, api: Sandbo
     assert pressed.posts == 1
 
 
-@pytest.mark.parametrize("pause", [0.003, 0.006, 0.012, 0.025, 0.05])
+@pytest.mark.parametrize("pause", [0.003, 0.012, 0.05])
 def test_three_presses_are_one(kernel: Kernel, api: Sandbox, pause: float) -> None:
     """A second press must not hit the kernel's own code, which loses replies."""
     pressed = Pressed(kernel, api, "%nanobanana a fox", 0.2, presses=(pause, pause))

@@ -46,7 +46,7 @@ def test_gallery_in_a_narrow_window(
     progress.wait_for(state="detached")
     pages.wait_idle(page)
     assert looking.rows_of_pictures(page) == [4, 2]
-    failure = pages.cell_outputs(page, 3).inner_text().strip()
+    failure = pages.cell_outputs(page, 3).last.inner_text().strip()
     assert failure.startswith("BalanceTooLow: The balance or quota is used up (402).")
     assert "Traceback" not in failure
     assert failure.endswith("nothing was billed for this.")
