@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from nanobanana_nb import Sandbox, Settings, Studio
+
+from .harness.stacks import colab_stack
 
 PROMPTS = Path(__file__).parents[2] / "shared" / "data" / "prompts.jsonl"
 
@@ -50,3 +53,21 @@ def studio(sandbox: Sandbox, tmp_path: Path) -> Iterator[Studio]:
     made = Studio(settings_for(sandbox.url, tmp_path / "home"))
     yield made
     made.close()
+
+
+@pytest.fixture(scope="module", params=["newest", "colab"])
+def python(request: pytest.FixtureRequest) -> Path:
+    """This interpreter with the newest IPython, and that of Colab's stack, with IPython 7.34."""
+    if request.param == "newest":
+        return Path(sys.executable)
+    return colab_stack(Path(__file__).parents[1])
+
+
+def drawing_at(url: str) -> dict[str, str | None]:
+    """The environment of a kernel that draws at a quick API of this process."""
+    return {
+        "APIXO_BASE_URL": url,
+        "APIXO_API_KEY": "test-key",
+        "NANOBANANA_FIRST_POLL": "0",
+        "NANOBANANA_POLL_INTERVAL": "0.02",
+    }

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,11 +15,10 @@ import pytest
 
 from nanobanana_nb import Sandbox
 
+from .conftest import drawing_at
 from .harness.environment import child_environment
 from .harness.kernels import Kernel, Reply
-from .harness.stacks import colab_stack
 
-ROOT = Path(__file__).parents[1]
 IMPORTS = "%load_ext nanobanana_nb\nimport asyncio, threading, nanobanana_nb as nb"
 NEST = """
 try:
@@ -29,12 +27,6 @@ except ImportError:
     import nest_asyncio as nest
 nest.apply()
 """
-
-
-@pytest.fixture(scope="module", params=["newest", "colab"])
-def python(request: pytest.FixtureRequest) -> Path:
-    """This interpreter, and that of Colab's stack."""
-    return Path(sys.executable) if request.param == "newest" else colab_stack(ROOT)
 
 
 @pytest.fixture(scope="module")
@@ -51,15 +43,6 @@ def kernel(python: Path, api: Sandbox) -> Iterator[Kernel]:
         assert running.run(IMPORTS).status == "ok"
         running.run("studio = nb.Studio()")
         yield running
-
-
-def drawing_at(url: str) -> dict[str, str | None]:
-    return {
-        "APIXO_BASE_URL": url,
-        "APIXO_API_KEY": "test-key",
-        "NANOBANANA_FIRST_POLL": "0",
-        "NANOBANANA_POLL_INTERVAL": "0.02",
-    }
 
 
 def shows(reply: Reply, *prompts: str) -> None:

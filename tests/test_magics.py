@@ -6,7 +6,6 @@ import ast
 import json
 import re
 import socket
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,10 +17,8 @@ from nanobanana_nb.models import ASPECT_RATIOS
 from nanobanana_nb.prompting import OPTIONS
 from nanobanana_nb.sandbox import Task
 
+from .conftest import drawing_at
 from .harness.kernels import Kernel, Reply
-from .harness.stacks import colab_stack
-
-ROOT = Path(__file__).parents[1]
 
 # Everything of the shell that loading the extension touches.
 SNAPSHOT = """
@@ -53,12 +50,6 @@ def tab(line):
 """
 
 
-@pytest.fixture(scope="module", params=["newest", "colab"])
-def python(request: pytest.FixtureRequest) -> Path:
-    """This interpreter's kernel, and Colab's."""
-    return Path(sys.executable) if request.param == "newest" else colab_stack(ROOT)
-
-
 @pytest.fixture(scope="module")
 def api() -> Iterator[Sandbox]:
     """The API that the shared kernel draws at."""
@@ -73,16 +64,6 @@ def shared_kernel(python: Path, api: Sandbox) -> Iterator[Kernel]:
         assert running.run("%load_ext nanobanana_nb").status == "ok"
         running.run(TAB)
         yield running
-
-
-def drawing_at(url: str) -> dict[str, str | None]:
-    """The environment of a kernel that draws at a quick API of this process."""
-    return {
-        "APIXO_BASE_URL": url,
-        "APIXO_API_KEY": "test-key",
-        "NANOBANANA_FIRST_POLL": "0",
-        "NANOBANANA_POLL_INTERVAL": "0.02",
-    }
 
 
 class Desk:

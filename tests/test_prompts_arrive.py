@@ -15,9 +15,7 @@ import pytest
 from nanobanana_nb import Sandbox
 
 from .conftest import PROMPTS
-from .harness.stacks import colab_stack
 
-ROOT = Path(__file__).parents[1]
 WAYS = ("line", "cell", "call")
 
 # Runs in an interpreter of its own, inside a real IPython shell: one picture asked for per prompt.
@@ -93,12 +91,6 @@ def check(python: str | Path, way: str, options: str, home: Path, typed: list[st
         received = [blank_lines_emptied(prompt) for prompt in received]
     assert len(received) == len(expected)
     assert [pair for pair in zip(received, expected, strict=True) if pair[0] != pair[1]] == []
-
-
-@pytest.fixture(scope="session", params=["newest", "colab"])
-def python(request: pytest.FixtureRequest) -> str | Path:
-    """The newest IPython, and Colab's IPython 7.34."""
-    return sys.executable if request.param == "newest" else colab_stack(ROOT)
 
 
 @pytest.mark.parametrize("way", WAYS)

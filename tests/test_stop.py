@@ -9,7 +9,6 @@ from __future__ import annotations
 import random
 import re
 import sqlite3
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,9 +18,7 @@ import pytest
 from nanobanana_nb import Sandbox
 
 from .harness.kernels import Kernel, Reply
-from .harness.stacks import colab_stack
 
-ROOT = Path(__file__).parents[1]
 AT_ONCE = 1.5
 """Seconds in which a stopped cell is back, and"""
 IN_FLIGHT = 5.0
@@ -32,12 +29,6 @@ TASK = re.compile(
 ATTEMPT = re.compile(
     r"Stopped: No longer waiting\. Attempt \w+ goes on \(\$0\.03\).*%nanobanana_resume.*"
 )
-
-
-@pytest.fixture(scope="module", params=["newest", "colab"])
-def python(request: pytest.FixtureRequest) -> Path:
-    """This interpreter's kernel, and Colab's."""
-    return Path(sys.executable) if request.param == "newest" else colab_stack(ROOT)
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,13 +13,11 @@ import pytest
 from nanobanana_nb import Sandbox
 
 from .harness.environment import child_environment
-from .harness.stacks import colab_stack
 
 if os.name == "nt":
     pytest.skip("pseudo-terminals are not for Windows", allow_module_level=True)
 pexpect = pytest.importorskip("pexpect")
 
-ROOT = Path(__file__).parents[1]
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07|\x07")
 
 
@@ -93,12 +90,6 @@ def on_screen(text: str) -> list[str]:
         if shown.strip():
             lines.append(shown.rstrip())
     return lines
-
-
-@pytest.fixture(scope="module", params=["newest", "colab"])
-def python(request: pytest.FixtureRequest) -> Path:
-    """This interpreter's IPython, and Colab's."""
-    return Path(sys.executable) if request.param == "newest" else colab_stack(ROOT)
 
 
 @pytest.fixture(scope="module")
