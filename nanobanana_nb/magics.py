@@ -25,7 +25,13 @@ from .models import PRICE, ImageRequest
 from .prompting import Line
 from .results import Gallery, Generation
 from .screen import Screen
-from .shell import ShownOnce, keep_prompts_whole, offer_completions, withdraw_completions
+from .shell import (
+    ShownOnce,
+    offer_completions,
+    teach_prompts,
+    unteach_prompts,
+    withdraw_completions,
+)
 from .sync import default_studio
 
 
@@ -140,7 +146,7 @@ def load(shell: InteractiveShell) -> None:
     if "NanoBananaMagics" in shell.magics_manager.registry:
         return
     shell.register_magics(_made(shell))
-    shell.input_transformers_cleanup.append(keep_prompts_whole)
+    teach_prompts(shell)
     offer_completions(shell)
 
 
@@ -153,7 +159,7 @@ def unload(shell: InteractiveShell) -> None:
     for kind in shell.magics_manager.magics.values():
         for name in ("nanobanana", "nanobanana_resume"):
             kind.pop(name, None)
-    shell.input_transformers_cleanup.remove(keep_prompts_whole)
+    unteach_prompts(shell)
     withdraw_completions(shell)
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _ODD_LINE_ENDS: Final = "\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
 _OUR_LINE: Final = re.compile(r"\s*(?:[^%=\n]+=\s*)?(?:%\w+ +)*%nanobanana +\S")
+_OUR_CELL: Final = re.compile(r"%%nanobanana(?: (.*))?$")
 _COMPLETED: Final = r".*%%?nanobanana\s"
 _COMPLETER: Final = "nanobanana_nb"
 
@@ -66,6 +67,35 @@ class ShownOnce:
         if waiting is not None and getattr(ended, "result", None) is not waiting[0]:
             result, live = waiting
             live.show(result._repr_mimebundle_())
+
+
+def teach_prompts(shell: InteractiveShell) -> None:
+    """Let prompts reach the magics as they were typed."""
+    shell.input_transformers_cleanup.insert(0, keep_cells_whole)
+    shell.input_transformers_cleanup.append(keep_prompts_whole)
+
+
+def unteach_prompts(shell: InteractiveShell) -> None:
+    """Take back what `teach_prompts` did."""
+    shell.input_transformers_cleanup.remove(keep_cells_whole)
+    shell.input_transformers_cleanup.remove(keep_prompts_whole)
+
+
+def keep_cells_whole(lines: list[str]) -> list[str]:
+    """An input transformer for `%%nanobanana` cells, run before IPython's own.
+
+    Those empty lines of blanks and take away what looks like a prompt of Python's (`>>> `,
+    `In [1]: `) before they call a cell magic; this calls it with the cell as it is.
+    """
+    head = _OUR_CELL.match(lines[0].rstrip()) if lines else None
+    if head is None:
+        return lines
+    body = "".join(lines[1:])
+    return [f"get_ipython().run_cell_magic('nanobanana', {head.group(1) or ''!r}, {body!r})\n"]
+
+
+# So that a terminal, which asks after each line whether a cell is complete, is not told yes.
+keep_cells_whole.has_side_effects = True  # type: ignore[attr-defined]
 
 
 def keep_prompts_whole(lines: list[str]) -> list[str]:

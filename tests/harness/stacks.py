@@ -121,6 +121,10 @@ def _install_project(interpreter: Path, root: Path, folder: Path) -> None:
 
 def _uv(*arguments: str) -> None:
     command = [sys.executable, "-m", "uv", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    # As pip does, trust whom this machine trusts (a company's own certificate, for instance).
+    env = os.environ | {"UV_SYSTEM_CERTS": "true", "UV_NATIVE_TLS": "true"}
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=600, check=False, env=env
+    )
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
