@@ -14,14 +14,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .archive import History as History
     from .client import Client as Client
     from .errors import AccessDenied as AccessDenied
     from .errors import APIError as APIError
     from .errors import BalanceTooLow as BalanceTooLow
+    from .errors import BudgetReached as BudgetReached
     from .errors import ConfigError as ConfigError
     from .errors import ContentRefused as ContentRefused
     from .errors import DownloadError as DownloadError
     from .errors import KeyRefused as KeyRefused
+    from .errors import LeaseLost as LeaseLost
     from .errors import LedgerError as LedgerError
     from .errors import NanoBananaError as NanoBananaError
     from .errors import RateLimited as RateLimited
@@ -44,19 +47,22 @@ if TYPE_CHECKING:
     from .sync import balance as balance
     from .sync import edit as edit
     from .sync import generate as generate
+    from .sync import history as history
     from .sync import login as login
     from .sync import resume as resume
     from .sync import vary as vary
 
 _ERRORS = (
-    "APIError", "AccessDenied", "BalanceTooLow", "ConfigError", "ContentRefused", "DownloadError",
-    "KeyRefused", "LedgerError", "NanoBananaError", "RateLimited", "RequestError", "ServerError",
-    "Stopped", "SubmitUnknown", "TaskFailed", "TaskNotFound", "TransportError", "WaitTimeout",
+    "APIError", "AccessDenied", "BalanceTooLow", "BudgetReached", "ConfigError", "ContentRefused",
+    "DownloadError", "KeyRefused", "LeaseLost", "LedgerError", "NanoBananaError", "RateLimited",
+    "RequestError", "ServerError", "Stopped", "SubmitUnknown", "TaskFailed", "TaskNotFound",
+    "TransportError", "WaitTimeout",
 )  # fmt: skip
 _HOME_OF = {
     "Client": "client",
     "Gallery": "results",
     "Generation": "results",
+    "History": "archive",
     "ImageRequest": "models",
     "Picture": "results",
     "Sandbox": "sandbox",
@@ -66,6 +72,7 @@ _HOME_OF = {
     "balance": "sync",
     "edit": "sync",
     "generate": "sync",
+    "history": "sync",
     "login": "sync",
     "resume": "sync",
     "vary": "sync",

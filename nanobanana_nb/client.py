@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import random
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from decimal import Decimal
 from importlib.metadata import PackageNotFoundError, version
 from types import TracebackType
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urljoin, urlsplit
 
 from . import errors, links, pacing, protocol
-from .models import Failed, ImageRequest, Running, Succeeded, TaskState
+from .models import Failed, ImageRequest, Succeeded, TaskState
 from .pacing import Schedule
 from .settings import BASE_URL, HOW_TO_SET_THE_KEY, Secret
 
@@ -29,19 +30,32 @@ if TYPE_CHECKING:
 MAX_DOWNLOAD: Final = 64 << 20
 """Bytes; a picture of the API is a few megabytes."""
 DOWNLOAD_TIME: Final = 300.0
-SUBMIT_TIMEOUT: Final = 120.0
-"""Seconds; longer than any gateway's own limit, so that its 504 comes before our doubt."""
+CONNECT_TIME: Final = 10.0
+SUBMIT_PATIENCE: Final = 4.0
+"""Times the timeout: longer than any gateway's own limit, so that its 504 precedes our doubt."""
+TICK: Final = 1.0
+"""Seconds; how often a wait looks whether the machine was asleep."""
+REFUSALS: Final = 3
+"""In a row; then it is the question that is refused, and the task is left for later."""
+BLIND_LOOKS: Final = 10
+"""In a row; then a finished task that shows no picture is left for later."""
 EARLY_404: Final = 120.0
 """Seconds after a submit in which an unknown task id may just not have spread yet."""
 MAX_REDIRECTS: Final = 3
+GONE: Final = frozenset({400, 401, 403, 404, 409, 410, 422})
+"""With these a link says that it no longer works: the API may have a fresh one."""
 
 
 class Client:
     """The bare API, async: `async with Client(api_key=...) as client`.
 
     One client belongs to one event loop. It raises the errors of `nanobanana_nb.errors` and no
-    others. The key is sent to the API's own origin and nowhere else; results are fetched without
-    any credentials. `transport`, `sleep` and `clock` can be replaced for tests.
+    others, but for what `on_state` and `write` raise. The key is sent to the API's own origin and
+    nowhere else; results are fetched without any credentials.
+
+    `timeout` is seconds for one answer; a submit gets four times that. With `resend=False` the
+    API's own 500, 502 and 503 to a submit are not believed to mean that no task was made.
+    `transport`, `sleep`, `clock` (monotonic) and `wall` can be replaced for tests.
     """
 
     def __init__(
@@ -50,23 +64,32 @@ class Client:
         *,
         base_url: str = BASE_URL,
         schedule: Schedule | None = None,
+        timeout: float = 30.0,
+        resend: bool = True,
         transport: httpx.AsyncBaseTransport | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
     ) -> None:
-        import httpx  # noqa: F401 - here, and not for the first time on a loop that it would stall
-
+        _load_httpx()
         if not api_key:
             raise errors.ConfigError(f"There is no API key. {HOW_TO_SET_THE_KEY}.")
         self._key = api_key if isinstance(api_key, Secret) else Secret(api_key)
         self.base_url = base_url
         self.schedule = schedule or Schedule()
-        self._loopback = links.is_loopback(urlsplit(base_url).hostname)
+        try:
+            self._loopback = links.is_loopback(
+                links.check(base_url, loopback_allowed=True).hostname
+            )
+        except errors.RequestError as error:
+            raise errors.ConfigError(f"The API's base URL cannot be used: {error}") from None
+        self._timeout = timeout
+        self._resend = resend
         self._transport = transport
         self._sleep = sleep
         self._clock = clock
-        self._stack = contextlib.AsyncExitStack()
-        self._made: dict[str, httpx.AsyncClient] = {}
+        self._wall = wall
+        self._made: dict[str, _Connections] = {}
         self._making = asyncio.Lock()
         self._context: ssl.SSLContext | None = None
 
@@ -83,8 +106,8 @@ class Client:
 
     async def aclose(self) -> None:
         """Close all connections."""
-        await self._stack.aclose()
-        self._made.clear()
+        while self._made:
+            await self._made.popitem()[1].close()
 
     async def submit(self, request: ImageRequest) -> str:
         """Make a task, which is billed ($0.03) when the API accepts it; its id.
@@ -94,7 +117,8 @@ class Client:
         """
         for url in request.image_urls:
             links.check(url, loopback_allowed=self._loopback)
-        return protocol.read_submit(await self._call(protocol.submit(request), "submit"))
+        answer = await self._call(protocol.submit(request), "submit")
+        return protocol.read_submit(answer, resend=self._resend)
 
     async def status(self, task_id: str) -> TaskState:
         """What the task is now: `Running`, `Succeeded` or `Failed`."""
@@ -105,46 +129,71 @@ class Client:
         return protocol.read_balance(await self._call(protocol.balance(), "ask"))
 
     async def wait(
-        self, task_id: str, on_state: Callable[[TaskState], None] | None = None
+        self,
+        task_id: str,
+        on_state: Callable[[TaskState], None] | None = None,
+        *,
+        age: float = 0.0,
     ) -> Succeeded:
         """Poll until the task has ended; trouble on the way is waited out.
 
+        `age` is seconds since the submit. Time that the machine spends asleep does not count, and
+        the task is looked at as soon as it is awake.
+
         Raises `TaskFailed` or `BalanceTooLow` if it ended without a picture, `WaitTimeout` at the
-        deadline, and at once what a key that is refused or a task that is unknown raises.
+        deadline or where looking on is of no use for now, at once what a refused key raises, and
+        `TaskNotFound` once the task has had the time to become known.
         """
-        begun = self._clock()
+        watch, trouble = _Watch(self._clock, self._wall), _Trouble(task_id)
         polls, pause = 0, 0.0
         while True:
-            waited = self._clock() - begun
-            delay = self.schedule.next_poll(polls, waited)
+            waited = watch.waited
+            delay = self.schedule.next_poll(polls, waited, age=age, at_least=pause)
             if delay is None:
-                raise errors.WaitTimeout(
-                    f"Task {task_id} is still running after {waited:.0f} s. It goes on and is "
-                    "paid for; nb.resume() collects it later.",
-                    task_id=task_id,
-                    waited=waited,
-                )
-            await self._sleep(max(delay, pause))
-            polls += 1
+                raise trouble.left(f"is still running after {waited:.0f} s. It goes on", waited)
+            await self._rest(delay, watch)
+            polls, pause = polls + 1, 0.0
             try:
-                state = await self.status(task_id)
-            except (errors.KeyRefused, errors.AccessDenied):
-                raise
-            except errors.TaskNotFound:
-                if self._clock() - begun > EARLY_404:
-                    raise
-                continue
+                state = await self._look(task_id, watch)
             except (errors.APIError, errors.TransportError) as error:
+                trouble.note(error, watch.waited, age)
                 pause = getattr(error, "retry_after", None) or 0.0
                 continue
-            pause = 0.0
             if on_state is not None:
                 on_state(state)
             if isinstance(state, Failed):
                 raise protocol.task_failed(state, task_id)
             if isinstance(state, Succeeded):
                 return state
-            assert isinstance(state, Running)  # noqa: S101 - for the reader and the type checker
+            trouble.saw(state, watch.waited)
+
+    async def _rest(self, seconds: float, watch: _Watch) -> None:
+        """Sleep, in pieces; no longer once the machine has been asleep itself."""
+        while seconds > 0:
+            piece = min(seconds, TICK)
+            await self._sleep(piece)
+            if watch.slept(piece):
+                return await self._renew("ask")
+            seconds -= piece
+        return None
+
+    async def _look(self, task_id: str, watch: _Watch) -> TaskState:
+        """The state of the task; asked anew at once when the machine slept over the question."""
+        while True:
+            asking = asyncio.ensure_future(self.status(task_id))
+            asking.add_done_callback(lambda done: done.cancelled() or done.exception())  # seen
+            slept = False
+            try:
+                while not asking.done() and not slept:
+                    await asyncio.wait({asking}, timeout=TICK)
+                    slept = watch.slept(TICK)
+            finally:
+                if not asking.done():
+                    asking.cancel()
+                    await asyncio.wait({asking}, timeout=TICK)
+            if not slept or not (asking.cancelled() or asking.exception()):
+                return asking.result()
+            await self._renew("ask")
 
     async def download(self, url: str, write: Callable[[bytes], object]) -> int:
         """Fetch a result and pass it on piece by piece; its length in bytes.
@@ -152,22 +201,44 @@ class Client:
         Only over https from public addresses (loopback when the API itself is there), without
         credentials, cookies or compression, at most 64 MiB in 5 minutes. Raises `DownloadError`.
         """
-        import httpx
-
+        length = 0
+        limit = asyncio.timeout(DOWNLOAD_TIME)
         try:
-            async with asyncio.timeout(DOWNLOAD_TIME), self._get(url) as response:
-                return await _copy(response, url, write)
+            async with limit, contextlib.aclosing(self._pieces(url)) as pieces:
+                async for piece in pieces:
+                    write(piece)
+                    length += len(piece)
         except TimeoutError:
+            if not limit.expired():
+                raise
             raise _broken(url, f"it took more than {DOWNLOAD_TIME:.0f} s") from None
-        except httpx.HTTPError as error:
+        return length
+
+    async def _pieces(self, url: str) -> AsyncGenerator[bytes]:
+        """The bytes of a result; whatever goes wrong with the network is a `DownloadError`."""
+        pool: _Connections | None = None
+        try:
+            pool = await self._http("fetch")
+            async with pool, self._get(pool.http, url) as response:
+                _check(response, url)
+                length = 0
+                async for piece in response.aiter_raw():
+                    length += len(piece)
+                    if length > MAX_DOWNLOAD:
+                        raise _broken(url, f"it is larger than {MAX_DOWNLOAD >> 20} MiB")
+                    yield piece
+                _check_length(response, url, length)
+        except errors.NanoBananaError:
+            raise
+        except Exception as error:  # noqa: BLE001 - none of the network's errors leaves the client
+            await self._renew("fetch", pool)
             raise _broken(url, _reason(error)) from None
 
     @contextlib.asynccontextmanager
-    async def _get(self, url: str) -> AsyncIterator[httpx.Response]:
+    async def _get(self, http: httpx.AsyncClient, url: str) -> AsyncIterator[httpx.Response]:
         """A streamed answer, redirects followed by hand so that every hop is checked."""
-        http = await self._http("fetch")
         for _ in range(MAX_REDIRECTS + 1):
-            request = http.build_request("GET", url, headers={"Accept-Encoding": "identity"})
+            request = http.build_request("GET", url)
             await self._pin(request, url)
             response = await http.send(request, stream=True)
             try:
@@ -201,48 +272,100 @@ class Client:
         request.url = request.url.copy_with(host=addresses[0])
 
     async def _call(self, call: protocol.Call, purpose: str) -> protocol.Answer:
-        import httpx
+        """The API's answer, also where its body was cut: its status says something all the same.
 
-        http = await self._http(purpose)
+        Raises `TransportError` where nothing was sent or nothing is lost, else `SubmitUnknown`.
+        """
         headers = {"Content-Type": "application/json"} if call.body else None
-        url = self.base_url + call.path
         try:
-            async with http.stream(
-                call.method, url, content=call.body, headers=headers, auth=self._authorised
-            ) as response:
-                body = await _read(response)
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError) as e:
-            raise errors.TransportError(
-                f"The API at {self.base_url} cannot be reached ({_reason(e)}), so no task was "
-                "made. Check the network and APIXO_BASE_URL, then try again."
-            ) from None
-        except httpx.HTTPError as error:
-            if call.method == "POST":
-                raise protocol.maybe_billed(_reason(error)) from None
-            raise errors.TransportError(f"The API did not answer ({_reason(error)}).") from None
-        retry_after = pacing.read_retry_after(response.headers.get("Retry-After"), time.time())
-        return protocol.Answer(response.status_code, body, retry_after)
+            pool = await self._http(purpose)
+            request = pool.http.build_request(
+                call.method, self.base_url + call.path, content=call.body, headers=headers
+            )
+        except Exception as error:  # noqa: BLE001 - a broken proxy setting, address or trust store
+            raise self._never_sent(call, error, retryable=False) from None
+        body = bytearray()
+        response: httpx.Response | None = None
+        try:
+            async with pool, asyncio.timeout(CONNECT_TIME + self._patience(purpose)):
+                response = await pool.http.send(request, auth=self._authorised, stream=True)
+                try:
+                    async for piece in response.aiter_bytes():
+                        body += piece
+                        if len(body) > protocol.MAX_ANSWER:
+                            break
+                finally:
+                    await response.aclose()
+        except Exception as error:  # noqa: BLE001 - the POST may have begun, so all of it counts
+            await self._renew(purpose, pool)
+            if response is None:
+                raise self._failure(call, error) from None
+        retry_after = pacing.read_retry_after(response.headers.get("Retry-After"), self._wall())
+        return protocol.Answer(response.status_code, bytes(body), retry_after)
 
     def _authorised(self, request: httpx.Request) -> httpx.Request:
         """The request with the key, which so stands in no local variable that a traceback shows."""
         request.headers["Authorization"] = f"Bearer {self._key.reveal()}"
         return request
 
-    async def _http(self, purpose: str) -> httpx.AsyncClient:
+    def _failure(self, call: protocol.Call, error: Exception) -> errors.NanoBananaError:
+        """The error for a call without an answer: was anything sent, and does it matter?"""
+        import httpx
+
+        if isinstance(error, httpx.ConnectError) and _certificate_refused(error):
+            return errors.TransportError(
+                f"The certificate of {self.base_url} is not trusted ({_reason(error)}), so nothing "
+                "was sent. Check APIXO_BASE_URL, the clock and what stands between (proxy, Wi-Fi).",
+                retryable=False,
+            )
+        if isinstance(error, httpx.UnsupportedProtocol | httpx.LocalProtocolError):
+            return self._never_sent(call, error, retryable=False)
+        unreached = httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout | httpx.ProxyError
+        if isinstance(error, unreached):
+            return self._never_sent(call, error)
+        if call.method == "POST":
+            return protocol.maybe_billed(_reason(error))
+        return errors.TransportError(f"The API did not answer ({_reason(error)}).")
+
+    def _never_sent(
+        self, call: protocol.Call, error: Exception, *, retryable: bool = True
+    ) -> errors.TransportError:
+        so = ", so no task was made" if call.method == "POST" else ""
+        return errors.TransportError(
+            f"The API at {self.base_url} cannot be reached ({_reason(error)}){so}. "
+            "Check the network and APIXO_BASE_URL, then try again.",
+            retryable=retryable,
+        )
+
+    def _patience(self, purpose: str) -> float:
+        """Seconds for one answer."""
+        return self._timeout * (SUBMIT_PATIENCE if purpose == "submit" else 1)
+
+    async def _http(self, purpose: str) -> _Connections:
         """The connections for one purpose, made on first use on the loop that uses them."""
         async with self._making:
             if purpose not in self._made:
-                self._made[purpose] = await self._stack.enter_async_context(
-                    await self._make(purpose)
-                )
+                self._made[purpose] = _Connections(await self._make(purpose))
             return self._made[purpose]
+
+    async def _renew(self, purpose: str, only: _Connections | None = None) -> None:
+        """Use new connections from now on: the kept ones may be dead, each worth a timeout.
+
+        With `only`, those: another one may have renewed them already.
+        """
+        current = self._made.get(purpose)
+        if current is not None and only in (None, current):
+            del self._made[purpose]
+            await current.retire()
 
     async def _make(self, purpose: str) -> httpx.AsyncClient:
         import httpx
 
+        patience = self._patience(purpose)
         options: dict[str, Any] = {
-            "timeout": httpx.Timeout(30.0, connect=10.0),
-            "headers": {"User-Agent": f"nanobanana-nb/{_version()}"},
+            "timeout": httpx.Timeout(patience, connect=min(CONNECT_TIME, self._timeout)),
+            # Not compressed: a bomb cannot be, and an id can be read from half an answer.
+            "headers": {"User-Agent": f"nanobanana-nb/{_version()}", "Accept-Encoding": "identity"},
             "follow_redirects": False,
             # A proxy from the environment is for the internet, not for this machine.
             "trust_env": not self._loopback,
@@ -253,7 +376,6 @@ class Client:
         if purpose == "submit":
             # A kept connection may have died unseen, which makes a submit ambiguous for nothing.
             options["limits"] = httpx.Limits(max_keepalive_connections=0)
-            options["timeout"] = httpx.Timeout(SUBMIT_TIMEOUT, connect=10.0)
         return httpx.AsyncClient(**options)
 
     async def _tls(self) -> ssl.SSLContext:
@@ -267,43 +389,136 @@ class Client:
         return self._context
 
 
-async def _read(response: httpx.Response) -> bytes:
-    body = bytearray()
-    async for piece in response.aiter_bytes():
-        body += piece
-        if len(body) > protocol.MAX_ANSWER:
-            break
-    return bytes(body)
+class _Connections:
+    """The connections for one purpose. Retired ones close when nobody uses them any more."""
+
+    def __init__(self, http: httpx.AsyncClient) -> None:
+        self.http = http
+        self._users = 0
+        self._retired = False
+
+    async def __aenter__(self) -> None:
+        self._users += 1
+
+    async def __aexit__(self, *_: object) -> None:
+        self._users -= 1
+        if self._retired and not self._users:
+            await self.close()
+
+    async def retire(self) -> None:
+        """Close as soon as the last user has gone."""
+        self._retired = True
+        if not self._users:
+            await self.close()
+
+    async def close(self) -> None:
+        """Close now. That a dead connection cannot be closed well is no news to anybody."""
+        with contextlib.suppress(Exception):
+            await self.http.aclose()
 
 
-async def _copy(response: httpx.Response, url: str, write: Callable[[bytes], object]) -> int:
-    if response.status_code != 200:
-        gone = response.status_code in (403, 404, 410)
-        raise _broken(url, f"HTTP {response.status_code}", gone=gone)
+class _Watch:
+    """How long a wait has lasted, without the time that the machine was asleep."""
+
+    def __init__(self, clock: Callable[[], float], wall: Callable[[], float]) -> None:
+        self._clock = clock
+        self._wall = wall
+        self._begun = self._last = clock()
+        self._last_wall = wall()
+        self._asleep = 0.0
+
+    @property
+    def waited(self) -> float:
+        return self._clock() - self._begun - self._asleep
+
+    def slept(self, asked: float) -> bool:
+        """Whether the machine was asleep since the last call, `asked` seconds ago by plan."""
+        now, wall = self._clock(), self._wall()
+        asleep = pacing.time_asleep(asked, now - self._last, wall - self._last_wall)
+        self._last, self._last_wall = now, wall
+        self._asleep += asleep or 0.0
+        return asleep is not None
+
+
+class _Trouble:
+    """What has gone wrong in a row while a task is waited for, and when that is enough."""
+
+    def __init__(self, task_id: str) -> None:
+        self._task_id = task_id
+        self._last: Exception | None = None
+        self._refusals = 0
+        self._blind = 0
+
+    def note(
+        self, error: errors.APIError | errors.TransportError, waited: float, age: float
+    ) -> None:
+        """A look that failed. Raises what ends the waiting."""
+        if isinstance(error, errors.KeyRefused | errors.AccessDenied):
+            raise error
+        unknown = isinstance(error, errors.TaskNotFound)
+        early = unknown and age + waited <= EARLY_404
+        refused = isinstance(error, errors.APIError) and not error.retryable and not early
+        self._last = error
+        self._refusals = self._refusals + 1 if refused else 0
+        if self._refusals >= REFUSALS:
+            if unknown:
+                raise error
+            raise self.left(
+                "is left for later, as the API does not say how it is. It stays", waited
+            )
+
+    def saw(self, state: TaskState, waited: float) -> None:
+        """A look that showed no end. Raises when a task is done and never shows its picture."""
+        self._last = None
+        self._refusals = 0
+        self._blind = self._blind + 1 if state in protocol.WITHOUT_PICTURE else 0
+        if self._blind >= BLIND_LOOKS:
+            raise self.left("is done, but the API's answers hold no picture. It stays", waited)
+
+    def left(self, how: str, waited: float) -> errors.WaitTimeout:
+        """The error of a task that is left for later."""
+        last = f" At the last look: {self._last}" if self._last else ""
+        return errors.WaitTimeout(
+            f"Task {self._task_id} {how} and is paid for; nb.resume() collects it later.{last}",
+            task_id=self._task_id,
+            waited=waited,
+        )
+
+
+def _check(response: httpx.Response, url: str) -> None:
+    status = response.status_code
+    if status != 200:
+        raise _broken(url, f"HTTP {status}", gone=status in GONE)
     if response.headers.get("Content-Encoding", "identity") != "identity":
         raise _broken(url, "it is compressed, which was not asked for")
-    length = 0
-    async for piece in response.aiter_raw():
-        length += len(piece)
-        if length > MAX_DOWNLOAD:
-            raise _broken(url, f"it is larger than {MAX_DOWNLOAD >> 20} MiB")
-        write(piece)
+
+
+def _check_length(response: httpx.Response, url: str, length: int) -> None:
     expected = response.headers.get("Content-Length")
     if expected is not None and expected.isdigit() and int(expected) != length:
         raise _broken(url, f"it was cut off after {length:,} of {int(expected):,} bytes")
-    return length
 
 
 def _broken(url: str, why: str, *, gone: bool = False) -> errors.DownloadError:
     """The link's query is left out of the message: it may hold a signature."""
-    place = urlsplit(url).hostname or "the link"
+    place = "the link"
+    with contextlib.suppress(ValueError):
+        place = urlsplit(url).hostname or place
     return errors.DownloadError(
         f"The picture could not be fetched from {place}: {why}.", url=url, gone=gone
     )
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return "its answer took too long"
     return protocol.clean(error) or type(error).__name__
+
+
+def _certificate_refused(error: BaseException | None) -> bool:
+    while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _proxied() -> bool:
@@ -311,6 +526,13 @@ def _proxied() -> bool:
     from urllib.request import getproxies
 
     return "https" in getproxies() or "all" in getproxies()
+
+
+def _load_httpx() -> None:
+    """Load now what httpx would load in the midst of the first submit, stalling the loop 0.3 s."""
+    for name in ("httpx", "httpcore", "anyio._backends._asyncio"):
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
 
 
 def _version() -> str:

@@ -23,8 +23,12 @@ _SMALL: Final = "font-size:12px;line-height:1.6"
 _FAINT: Final = f"{_SMALL};opacity:.72"
 _EDGE: Final = "1px solid rgba(128,128,128,.35)"
 _AMBER: Final = "#d99a00"
+_FRAME: Final = f"border:{_EDGE};border-left:3px solid {_AMBER};border-radius:6px"
+_AT_RISK: Final = f"{_FRAME};background:rgba(217,154,0,.1)"
 _SIDE: Final = 196
 """Pixels of a picture in a gallery: four fit side by side beside Lab's file browser."""
+_THUMB: Final = 96
+"""Pixels of a picture in a list."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,9 @@ class Card:
     """One picture, or the failure that stands in its place, as values to show.
 
     `preview` is a small JPEG, `width` and `height` are those of the full picture in pixels.
-    `facts` may be shared by the pictures of a gallery; `price` and `file` are its own.
+    `facts` may be shared by the pictures of a gallery; `price` and `file` are its own. `state` is
+    the ledger's word; `attempt` is the id of a submit that may have been billed `price`.
+    `remarks` are quiet lines below the rest.
     """
 
     prompt: str
@@ -44,6 +50,10 @@ class Card:
     folder: str = ""
     file: str = ""
     problem: str = ""
+    state: str = "stored"
+    attempt: str = ""
+    starred: bool = False
+    remarks: tuple[str, ...] = ()
 
     @property
     def place(self) -> str:
@@ -53,9 +63,14 @@ class Card:
     def text(self) -> str:
         """The one-line form."""
         shown = f"“{clean(self.prompt, 60)}”"
+        if self.attempt:
+            why = clean(self.problem, 400)
+            return _dotted(shown, _title(self), *self.facts, why, *self.remarks, *_codes(self))
         if self.problem:
-            return f"{shown}: {clean(self.problem, 400)}"
-        return _dotted(shown, *self.facts, self.price, self.place)
+            what = "" if self.state == "failed" else standing(self.state)
+            return f"{_dotted(shown, what)}: {_dotted(clean(self.problem, 400), *self.remarks)}"
+        star = "★" if self.starred else ""
+        return _dotted(shown, star, *self.facts, self.price, self.place, *self.remarks)
 
 
 @dataclass(frozen=True)
@@ -89,6 +104,16 @@ _DOING: Final = {
     "stored": "done",
 }
 _ENDED: Final = ("stored", "rejected", "failed", "unknown", "expired", "abandoned", "parked")
+_STANDING: Final = {
+    "stored": "not there any more",
+    "parked": "still being drawn",
+    "unknown": "may have been billed",
+    "ready": "not fetched yet",
+    "expired": "paid for and gone",
+    "rejected": "refused, not billed",
+    "abandoned": "dropped",
+}
+NOT_OVER: Final = ("queued", "sending", "submitted", "parked", "ready", "fetching")
 
 
 @dataclass(frozen=True)
@@ -101,7 +126,7 @@ class Summary:
 
     @property
     def text(self) -> str:
-        return " · ".join((self.what, *self.facts))
+        return _dotted(self.what, *self.facts)
 
 
 def summarise(progress: Progress, now: float) -> Summary:
@@ -146,6 +171,11 @@ NOTHING: Final[Bundle] = {"text/html": "", "text/plain": ""}
 """What takes the place of a progress that is over: a display cannot be taken away."""
 
 
+def standing(state: str) -> str:
+    """A state of the ledger in words, for a task without a picture."""
+    return _STANDING.get(state) or _DOING.get(state) or state
+
+
 def line(text: str) -> Bundle:
     """One quiet line."""
     return {
@@ -168,53 +198,122 @@ def picture_card(card: Card, fallback: bytes = b"") -> Bundle:
 
     `fallback` is a smaller JPEG, for front ends that show no HTML.
     """
-    if card.problem:
-        body = _failure(card)
+    text, width = card.text, 512
+    if card.attempt:
+        body, width = _in_doubt(card), 640
+        ways = [f"  {clean(words)}: {code}" for words, code in _ways(card)]
+        facts = _dotted(_title(card), *card.facts)
+        why = (card.problem, f"“{clean(card.prompt, 160)}”", *card.remarks)
+        text = "\n".join((facts, *(f"  {clean(line, 400)}" for line in why), *ways))
+    elif card.problem:
+        body = _failure([card])
     else:
         mono = "font-family:monospace;font-size:11px;overflow-wrap:break-word"
         caption = (
-            f"<div>{_e(card.prompt, 160)}</div>"
+            f"<div>{_star(card)}{_e(card.prompt, 160)}</div>"
             f'<div style="opacity:.72">{_e(_dotted(*card.facts, card.price))}</div>'
-            f'<div style="opacity:.72;{mono}">{_e(card.place)}</div>'
+            f'<div style="opacity:.72;{mono}">{_e(card.place)}</div>{_quiet(card.remarks)}'
         )
         body = _figure(card, 512, caption)
     bundle: Bundle = {
-        "text/html": f'<div {_ROOT} style="max-width:512px">{body}</div>',
-        "text/plain": card.text,
+        "text/html": f'<div {_ROOT} style="max-width:{width}px">{body}</div>',
+        "text/plain": text,
     }
     if fallback:
         bundle["image/jpeg"] = _base64(fallback)
     return bundle
 
 
-def gallery_card(cards: Sequence[Card], headline: str, price: str, sheet: bytes) -> Bundle:
+def gallery_card(
+    cards: Sequence[tuple[int, Card]], headline: str, price: str, sheet: bytes
+) -> Bundle:
     """Several pictures in a grid that folds to the width there is; what they share is said once.
 
-    `sheet` is one JPEG of them all, for front ends that show no HTML.
+    Each comes with its index in Python. What gave no picture stands below the grid, and what
+    failed for the same reason stands there once. `sheet` is one JPEG of them all, for front ends
+    that show no HTML.
     """
-    good = [card for card in cards if not card.problem]
+    good = [card for _, card in cards if not card.problem]
     shared = [f for f in (good[0].facts if good else ()) if all(f in c.facts for c in good)]
     folders = {card.folder for card in good}
     folder = folders.pop() if len(folders) == 1 else ""
+    gaps = _alike(cards)
     cells = "".join(
         f'<div style="flex:0 1 {_SIDE}px;min-width:120px">{_cell(number, card, shared)}</div>'
-        for number, card in enumerate(cards)
+        for number, card in cards
+        if not card.problem
     )
-    about = _e(_dotted(*shared, price, folder))
-    body = (
-        f'<div {_ROOT}><div style="{_SMALL};margin-bottom:6px;overflow-wrap:break-word">'
-        f'<b>{_e(headline)}</b> <span style="opacity:.72">· {about}</span></div>'
-        f'<div style="display:flex;flex-wrap:wrap;gap:12px;align-items:flex-start">{cells}</div>'
-        "</div>"
+    notes = "".join(
+        f'<div style="max-width:640px;margin-top:8px">{_gap(numbers, alike)}</div>'
+        for numbers, alike in gaps
     )
-    lines = (f"  [{number}] {card.text}" for number, card in enumerate(cards))
+    grid = f'<div style="display:flex;flex-wrap:wrap;gap:12px;align-items:flex-start">{cells}</div>'
+    top = _headline(headline, _dotted(*shared, price, folder))
     bundle: Bundle = {
-        "text/html": body,
-        "text/plain": "\n".join((_dotted(headline, price), *lines)),
+        "text/html": f"<div {_ROOT}>{top}{grid if cells else ''}{notes}</div>",
+        "text/plain": "\n".join((_dotted(headline, price), *gallery_lines(cards))),
     }
     if sheet:
         bundle["image/jpeg"] = _base64(sheet)
     return bundle
+
+
+def gallery_lines(cards: Sequence[tuple[int, Card]]) -> list[str]:
+    """A line of text for each picture, and one for all that failed for the same reason."""
+    texts = [(number, f"  [{number}] {card.text}") for number, card in cards if not card.problem]
+    for numbers, alike in _alike(cards):
+        texts.append((numbers[0], f"  {_gap_text(numbers, alike)}"))
+    return [text for _, text in sorted(texts, key=lambda pair: pair[0])]
+
+
+def history_card(
+    cards: Sequence[Card], headline: str, about: str, more: str, sheet: bytes
+) -> Bundle:
+    """A list with small pictures, each with its index; `more` says what is left out.
+
+    The first fact of each is when it was drawn.
+    """
+    rows = "".join(_row(number, card) for number, card in enumerate(cards))
+    bare = "list-style:none;margin:0;padding:0"
+    body = (
+        f'<div {_ROOT} style="max-width:680px">{_headline(headline, about)}'
+        f'<ul style="{bare}">{rows}</ul>{_quiet([more] if more else [], margin=6)}</div>'
+    )
+    bundle: Bundle = {
+        "text/html": body,
+        "text/plain": "\n".join(history_lines(cards, headline, about, more)),
+    }
+    if sheet:
+        bundle["image/jpeg"] = _base64(sheet)
+    return bundle
+
+
+def history_lines(cards: Sequence[Card], headline: str, about: str, more: str) -> list[str]:
+    """The same list in text."""
+    lines = [f"{f'[{number}]':>6} {_entry_text(card)}" for number, card in enumerate(cards)]
+    return [_dotted(headline, about), *lines, *([f"  {clean(more)}"] if more else [])]
+
+
+def account_card(rows: Sequence[tuple[str, str]], remarks: Sequence[str]) -> Bundle:
+    """What there is and what was spent: labels and amounts, with remarks below."""
+    cell = f"border:none;background:none;padding:3px 0;{_SMALL}"
+    figures = f"{cell};padding-left:32px;text-align:right;white-space:nowrap"
+    table = "".join(
+        f'<tr style="background:none"><th scope="row" style="{cell};text-align:left;'
+        f'font-weight:normal">{_e(label)}</th><td style="{figures};font-weight:600;'
+        f'font-variant-numeric:tabular-nums">{_e(amount)}</td></tr>'
+        for label, amount in rows
+    )
+    clear = "border:none;border-collapse:collapse;table-layout:auto;width:auto;margin:0"
+    plain = [(clean(label), clean(amount)) for label, amount in rows]
+    left = max((len(label) for label, _ in plain), default=0)
+    right = max((len(amount) for _, amount in plain), default=0)
+    lines = [f"{label:<{left}}  {amount:>{right}}" for label, amount in plain]
+    return {
+        "text/html": f'<div {_ROOT} style="max-width:512px"><table style="{clear}"><tbody>{table}'
+        f"</tbody></table>{_quiet(remarks, margin=6)}</div>",
+        "text/plain": "\n".join((*lines, *(clean(remark, 600) for remark in remarks))),
+    }
 
 
 def money(amount: Decimal) -> str:
@@ -222,31 +321,217 @@ def money(amount: Decimal) -> str:
     return f"${amount:.2f}"
 
 
+def _title(card: Card, count: int = 1) -> str:
+    """What stands above a failure, or above several for one reason."""
+    words = standing(card.state)
+    if card.attempt:
+        each = " each" if count > 1 else ""
+        words = f"{words}: {card.price}{each}"
+    elif card.state not in (*NOT_OVER, "expired"):
+        return "No picture" if count == 1 else f"{count} not drawn"
+    return _capital(words) if count == 1 else f"{count} {words}"
+
+
+def _ways(card: Card, attempt: str = "") -> tuple[tuple[str, str], ...]:
+    """What can be done about a submit that may have been billed, with the code that does it."""
+    name = attempt or clean(card.attempt, 60)
+    return (
+        ("Check the balance", "%nanobanana_balance"),
+        (f"Submit it again, may cost another {card.price}", f"%nanobanana_again {name}"),
+        ("Dismiss it, once that is settled", f"%nanobanana_dismiss {name}"),
+    )
+
+
+def _codes(card: Card, attempt: str = "") -> tuple[str, ...]:
+    """What settles it, where there is room for code only."""
+    return tuple(code for _, code in _ways(card, attempt)[1:]) if card.attempt else ()
+
+
+def _in_doubt(card: Card) -> str:
+    """The card for money at risk: what, when, why, and what can be done."""
+    line = "display:flex;flex-wrap:wrap;column-gap:12px;align-items:baseline;margin-bottom:4px"
+    ways = "".join(
+        f'<div style="{line}"><span style="flex:0 1 260px">{_e(words)}</span>{_code(code)}</div>'
+        for words, code in _ways(card)
+    )
+    return (
+        f'<div role="note" style="{_SMALL};{_AT_RISK};padding:10px 14px;overflow-wrap:break-word">'
+        f'<div style="font-size:14px"><b>{_e(_title(card))}</b></div>'
+        f'<div style="opacity:.8">{_e(_dotted(*card.facts))}</div>'
+        f'<div style="margin-top:6px">{_e(card.problem, 400)}</div>'
+        f'<div style="margin-top:6px">“{_e(card.prompt, 160)}”</div>{_quiet(card.remarks)}'
+        f'<div style="margin-top:8px;padding-top:8px;border-top:{_EDGE}">{ways}</div></div>'
+    )
+
+
+def _gap(numbers: Sequence[int], alike: Sequence[Card]) -> str:
+    """What stands in a gallery for those without a picture, for one reason."""
+    label, first = _ranges(numbers), alike[0]
+    if not first.attempt:
+        return _failure(alike, label)
+    name = "" if len(alike) == 1 else "ID"
+    _, *ways = _ways(first, name)
+    codes = "".join(f"<div>{_e(words)}: {_code(code)}</div>" for words, code in ways)
+    return (
+        f'<div role="note" style="{_SMALL};{_AT_RISK};padding:8px 12px;overflow-wrap:break-word">'
+        f"<b>{_e(f'{label} {_title(first, len(alike))}')}</b><br>{_e(first.problem, 400)}"
+        f'<div style="opacity:.8">{_e(_which(numbers, alike), 100_000)}</div>{codes}</div>'
+    )
+
+
+def _gap_text(numbers: Sequence[int], alike: Sequence[Card]) -> str:
+    first, label = alike[0], _ranges(numbers)
+    if len(alike) == 1:
+        return f"{label} {first.text}"
+    why = clean(first.problem, 400)
+    told = _dotted(f"{label} {_title(first, len(alike))}: {why}", *_common(alike))
+    if not first.attempt:
+        return told
+    return " · ".join((told, _which(numbers, alike), *_codes(first, "ID")))
+
+
+def _which(numbers: Sequence[int], alike: Sequence[Card]) -> str:
+    """Every attempt that may have been billed, by name: its money is at risk."""
+    if len(alike) == 1:
+        return _dotted(*alike[0].facts, f"“{clean(alike[0].prompt, 120)}”")
+    named = zip(numbers, alike, strict=True)
+    return ", ".join(f"[{number}] {clean(card.attempt, 60)}" for number, card in named)
+
+
+def _alike(cards: Sequence[tuple[int, Card]]) -> list[tuple[list[int], list[Card]]]:
+    """Those without a picture, with their numbers, put together by what has happened."""
+    found: dict[tuple[str, str], tuple[list[int], list[Card]]] = {}
+    for number, card in cards:
+        if card.problem:
+            numbers, alike = found.setdefault((_title(card), card.problem), ([], []))
+            numbers.append(number)
+            alike.append(card)
+    return list(found.values())
+
+
+def _ranges(numbers: Sequence[int], limit: int = 8) -> str:
+    """`[1], [3]-[5]` for 1, 3, 4, 5."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    named = [f"[{run[0]}]-[{run[-1]}]" if len(run) > 1 else f"[{run[0]}]" for run in runs]
+    return ", ".join(named[:limit]) + (", …" if len(named) > limit else "")
+
+
+def _common(cards: Sequence[Card]) -> list[str]:
+    """The remarks that hold for all of them."""
+    return [remark for remark in cards[0].remarks if all(remark in c.remarks for c in cards)]
+
+
+def _row(number: int, card: Card) -> str:
+    """One entry of a list: small picture, prompt, facts, and whatever else is to say."""
+    clamp = (
+        "display:-webkit-box;-webkit-box-orient:vertical;-webkit-line-clamp:2;overflow:hidden;"
+        "font-size:13px;line-height:1.45"
+    )
+    return (
+        f'<li style="display:flex;gap:14px;margin:0;padding:10px 0;border-top:{_EDGE}">'
+        f'<div style="flex:0 0 {_THUMB}px">{_thumb(card)}</div>'
+        '<div style="flex:1 1 0;min-width:0;overflow-wrap:break-word">'
+        f'<div style="{clamp}" title="{_e(card.prompt)}"><b>[{number}]</b> {_star(card)}'
+        f"{_e(card.prompt, 200)}</div>"
+        f'<div style="{_FAINT}">{_e(_dotted(*card.facts, "" if card.attempt else card.price))}'
+        f"</div>{_trouble(card)}{_quiet(card.remarks)}</div></li>"
+    )
+
+
+def _entry_text(card: Card) -> str:
+    date, *facts = card.facts
+    star = "★ " if card.starred else ""
+    told = _dotted(f"{date}  {star}“{clean(card.prompt, 60)}”", *facts)
+    if not card.problem:
+        return _dotted(told, card.price, *card.remarks)
+    why = clean(card.problem, 240)
+    why = f"{_title(card)} · {why}" if card.attempt else f"{standing(card.state)}: {why}"
+    return _dotted(told, why, *card.remarks, *_codes(card))
+
+
+def _trouble(card: Card) -> str:
+    """Why an entry of a list has no picture, and what can be done."""
+    if not card.problem:
+        return ""
+    colour = "rgba(128,128,128,.5)" if card.state in NOT_OVER else _AMBER
+    words = _title(card) if card.attempt else _capital(standing(card.state))
+    codes = ""
+    if card.attempt:
+        again, dismiss = map(_code, _codes(card))
+        price = _e(card.price)
+        codes = f"<div>{again} may cost another {price}</div><div>{dismiss}</div>"
+    return (
+        f'<div style="{_SMALL};border-left:3px solid {colour};padding-left:8px;margin-top:4px">'
+        f"<b>{_e(words)}.</b> {_e(card.problem, 240)}{codes}</div>"
+    )
+
+
+def _thumb(card: Card) -> str:
+    """A small picture, or a word in a frame where there is none."""
+    if card.preview:
+        return _image(card, _THUMB, radius=4)
+    over = card.state not in NOT_OVER
+    word = ("No picture" if card.problem else "File gone") if over else "Not yet"
+    return (
+        f'<div style="{_FAINT};font-size:11px;border:1px dashed rgba(128,128,128,.5);'
+        f'border-radius:4px;padding:20px 4px;text-align:center">{word}</div>'
+    )
+
+
 def _cell(number: int, card: Card, shared: Sequence[str]) -> str:
     """A picture of a gallery, with its index in Python and what is its own."""
-    if card.problem:
-        return _failure(card, f"[{number}] ")
     own = _dotted(*(fact for fact in card.facts if fact not in shared))
-    return _figure(card, _SIDE, f'<b>[{number}]</b> <span style="opacity:.72">{_e(own)}</span>')
+    caption = f'<b>[{number}]</b> {_star(card)}<span style="opacity:.72">{_e(own)}</span>'
+    return _figure(card, _SIDE, caption + _quiet(card.remarks))
 
 
-def _failure(card: Card, index: str = "") -> str:
+def _failure(alike: Sequence[Card], label: str = "") -> str:
+    """Why there is no picture; said once for all that failed alike."""
+    first = alike[0]
+    prompts = list(dict.fromkeys(card.prompt for card in alike))
+    more = f" and {len(prompts) - 2} more" if len(prompts) > 2 else ""
+    shown = ", ".join(f"“{clean(prompt, 120)}”" for prompt in prompts[:2]) + more
     return (
-        f'<div role="note" style="{_SMALL};border:{_EDGE};border-left:3px solid {_AMBER};'
-        f'border-radius:6px;padding:8px 12px;overflow-wrap:break-word">'
-        f"<b>{index}No picture</b><br>{_e(card.problem, 600)}"
-        f'<div style="opacity:.72">{_e(card.prompt, 120)}</div></div>'
+        f'<div role="note" style="{_SMALL};{_FRAME};padding:8px 12px;overflow-wrap:break-word">'
+        f"<b>{_e(f'{label} {_title(first, len(alike))}')}</b><br>{_e(first.problem, 600)}"
+        f'<div style="opacity:.72;margin-top:4px">{_e(shown)}</div>'
+        f"{_quiet(_common(alike), margin=4)}</div>"
     )
+
+
+def _headline(headline: str, about: str) -> str:
+    rest = f' <span style="opacity:.72">· {_e(about)}</span>' if about else ""
+    return (
+        f'<div style="{_SMALL};margin-bottom:6px;overflow-wrap:break-word">'
+        f"<b>{_e(headline)}</b>{rest}</div>"
+    )
+
+
+def _quiet(lines: Sequence[str], margin: int = 0) -> str:
+    """Quiet lines below the rest, `margin` pixels away from it."""
+    rows = "".join(f"<div>{_e(text, 600)}</div>" for text in lines)
+    style = f"{_FAINT};overflow-wrap:break-word;margin-top:{margin}px"
+    return f'<div style="{style}">{rows}</div>' if lines else ""
+
+
+def _star(card: Card) -> str:
+    return '<span title="starred">★</span> ' if card.starred else ""
+
+
+def _code(code: str) -> str:
+    """Code to copy: one click takes it whole."""
+    return f'<code style="font-size:12px;user-select:all">{_e(code)}</code>'
 
 
 def _figure(card: Card, side: int, caption: str) -> str:
     """The preview in its ratio, or a word where its file is gone; `caption` is HTML."""
-    scale = min(1.0, side / max(card.width, card.height, 1))
-    width, height = round(card.width * scale), round(card.height * scale)
     picture = (
-        f'<img src="data:image/jpeg;base64,{_base64(card.preview)}" alt="{_e(card.prompt)}" '
-        f'title="{_e(card.place)}" width="{width}" height="{height}" '
-        'style="display:block;max-width:100%;height:auto;margin:0;border-radius:6px">'
+        _image(card, side)
         if card.preview
         else f'<div style="{_FAINT};border:{_EDGE};border-radius:6px;padding:24px 12px">'
         "The file is not there any more.</div>"
@@ -257,9 +542,23 @@ def _figure(card: Card, side: int, caption: str) -> str:
     )
 
 
+def _image(card: Card, side: int, radius: int = 6) -> str:
+    scale = min(1.0, side / max(card.width, card.height, 1))
+    width, height = round(card.width * scale), round(card.height * scale)
+    return (
+        f'<img src="data:image/jpeg;base64,{_base64(card.preview)}" alt="{_e(card.prompt)}" '
+        f'title="{_e(card.place)}" width="{width}" height="{height}" '
+        f'style="display:block;max-width:100%;height:auto;margin:0;border-radius:{radius}px">'
+    )
+
+
+def _capital(words: str) -> str:
+    return words[:1].upper() + words[1:]
+
+
 def _dotted(*parts: str) -> str:
-    """The parts that are not empty, with dots between them."""
-    return " · ".join(part for part in parts if part)
+    """The parts that are not empty, clean and with dots between them."""
+    return " · ".join(clean(part, 600) for part in parts if part)
 
 
 def _e(text: object, length: int = 300) -> str:

@@ -3,7 +3,9 @@
     NanoBananaError            everything that we raise on purpose
     ├── ConfigError            no key, a bad setting, a folder that cannot be written
     ├── RequestError           refused by us before anything was sent; nothing was spent
+    │   └── BudgetReached      the day's budget has no room for it
     ├── LedgerError            the ledger would not take a change; nothing was sent after it
+    │   └── LeaseLost          another studio or kernel looks after this task now
     ├── TransportError         the API could not be reached; no task was made
     ├── SubmitUnknown          a task may have been made and billed, but no id came back
     ├── APIError               the API said no
@@ -45,12 +47,27 @@ class RequestError(NanoBananaError, ValueError):
     """The request was refused before it was sent; nothing was spent."""
 
 
+class BudgetReached(RequestError):
+    """The day's budget (`NANOBANANA_BUDGET`) has no room for the picture; it was not sent."""
+
+
 class LedgerError(NanoBananaError):
     """The ledger did not accept a change."""
 
 
+class LeaseLost(LedgerError):
+    """Another studio or kernel of this home looks after the task; nothing is wrong with it."""
+
+
 class TransportError(NanoBananaError):
-    """The API could not be reached. No task was made; trying again is safe."""
+    """The API could not be reached. No task was made; trying again is safe.
+
+    `retryable` says whether it can help: not where the server's certificate is refused.
+    """
+
+    def __init__(self, message: str, *, retryable: bool = True) -> None:
+        super().__init__(message)
+        self.retryable = retryable
 
 
 class SubmitUnknown(NanoBananaError):

@@ -1,25 +1,29 @@
 """The ledger: every task's state in SQLite, written before the act that depends on it.
 
-All SQL is here. One thread writes; its callers await it shielded, so that a commit neither stalls
-a loop nor is cut short. Rollback journal and full sync, because what it holds was paid for.
+One thread writes; its callers await it shielded, so that a commit neither stalls a loop nor is cut
+short. A task that is under way has a lease: who looks after it, and until when unless renewed. So
+several kernels can share one home, and what a killed one leaves behind is taken over.
 """
 
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import json
+import queue
 import secrets
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
-from .errors import LedgerError
+from . import schema
+from .errors import BudgetReached, LeaseLost, LedgerError
 from .models import MODEL, PRICE, ImageRequest
 
 T = TypeVar("T")
@@ -31,57 +35,32 @@ State = Literal[
     "ready",  # finished; the links are known
     "fetching",  # being downloaded
     "stored",  # on disk
-    "parked",  # still running when we stopped waiting
+    "parked",  # still running at the deadline; looked after now and then
     "unknown",  # maybe billed, and no task id
     "rejected",  # the API took no task
     "failed",  # the task ended without a picture
     "expired",  # billed, and the links are dead
-    "abandoned",  # dropped before it was sent
+    "abandoned",  # dropped, by us before it was sent, or by a person
 ]
 UNFINISHED: Final[tuple[State, ...]] = ("submitted", "ready", "fetching", "parked")
+_UNDER_WAY: Final[tuple[State, ...]] = ("queued", "sending", "submitted", "ready", "fetching")
+_NOT_SENT: Final[tuple[State, ...]] = ("queued", "rejected", "abandoned")
 
 _NEXT: Final[dict[State, tuple[State, ...]]] = {
     "queued": ("sending", "abandoned"),
     "sending": ("submitted", "queued", "unknown", "rejected"),
-    "submitted": ("ready", "failed", "parked"),
-    "parked": ("ready", "failed", "parked"),
-    "ready": ("fetching", "expired"),
-    "fetching": ("stored", "ready", "expired"),
+    "submitted": ("ready", "failed", "parked", "expired", "abandoned"),
+    "parked": ("ready", "failed", "parked", "expired", "abandoned"),
+    "ready": ("fetching", "expired", "abandoned"),
+    "fetching": ("stored", "ready", "expired", "abandoned"),
     "unknown": ("submitted", "abandoned"),
 }
 
-_MIGRATIONS: Final = (
-    """
-    CREATE TABLE task (
-        id TEXT PRIMARY KEY,
-        state TEXT NOT NULL,
-        model TEXT NOT NULL,
-        origin TEXT NOT NULL,
-        prompt TEXT NOT NULL,
-        aspect_ratio TEXT NOT NULL,
-        output_format TEXT NOT NULL,
-        image_urls TEXT NOT NULL,
-        price TEXT NOT NULL,
-        created REAL NOT NULL,
-        changed REAL NOT NULL,
-        task_id TEXT,
-        seconds REAL,
-        error TEXT
-    ) STRICT;
-    CREATE INDEX task_by_task_id ON task (task_id);
-    CREATE INDEX task_by_state ON task (state);
-    CREATE TABLE picture (
-        task TEXT NOT NULL REFERENCES task (id),
-        position INTEGER NOT NULL,
-        url TEXT NOT NULL,
-        file TEXT,
-        sha256 TEXT,
-        width INTEGER,
-        height INTEGER,
-        PRIMARY KEY (task, position)
-    ) STRICT;
-    """,
-)
+LEASE: Final = 15.0
+"""Seconds. Renewed every third of it, even while a cell computes; losing one costs a second
+download at most, because only what may be repeated is done under it."""
+_FREE: Final = "(owner = :me OR lease IS NULL OR lease < :now OR lease > :now + 60)"
+"""Whether we may look after a task. A lease far in the future is that of a clock put back."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +76,7 @@ class PictureRow:
 
 @dataclass(frozen=True)
 class TaskRow:
-    """One task as the ledger knows it. `created` is Unix time; `seconds` the API's own figure."""
+    """One task as the ledger knows it. Times are Unix time; `seconds` is the API's own figure."""
 
     id: str
     state: State
@@ -105,9 +84,46 @@ class TaskRow:
     origin: str
     price: Decimal
     created: float
-    task_id: str | None
-    seconds: float | None
-    pictures: tuple[PictureRow, ...]
+    task_id: str | None = None
+    seconds: float | None = None
+    pictures: tuple[PictureRow, ...] = ()
+    account: str = ""
+    sent: float | None = None
+    error: str = ""
+    fail_code: str = ""
+    cell: str | None = None
+    starred: bool = False
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Account:
+    """Whose tasks: the address of the API and a mark of the key."""
+
+    origin: str
+    mark: str = ""
+
+
+@dataclass(frozen=True)
+class Spent:
+    """US dollars that this home has spent, surely or maybe, and how much of it is in doubt."""
+
+    today: Decimal
+    session: Decimal
+    ever: Decimal
+    unknown: int
+    at_risk: Decimal
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """A balance noted earlier (Unix time, US dollars), what this home has spent since then, and
+    how many of these tasks are `unknown`."""
+
+    seen: float
+    amount: Decimal
+    spent: Decimal
+    unknown: int
 
 
 class Ledger:
@@ -115,22 +131,37 @@ class Ledger:
 
     def __init__(self, file: Path, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
-        self._writer = ThreadPoolExecutor(1, thread_name_prefix="nanobanana_nb-ledger")
+        self._me = secrets.token_hex(8)
+        self._writer = _Writer()
         try:
-            self._connection = self._writer.submit(_open, file).result()
+            self._connection = self._writer.submit(schema.connect, file).result()
         except sqlite3.Error as error:
-            self._writer.shutdown()
+            self._writer.close()
             raise LedgerError(
-                f"The ledger {file} cannot be opened ({error}), so nothing was sent; set "
-                "NANOBANANA_HOME to another folder, or move that file away."
+                f"The ledger {file} cannot be opened ({error}), so nothing was sent. "
+                f"{_remedy(error)}"
             ) from None
 
-    async def add(self, request: ImageRequest, origin: str) -> TaskRow:
-        """Note the intent: a new task, `queued`."""
-        return await self._do(self._add, request, origin)
+    async def add(
+        self,
+        request: ImageRequest,
+        account: Account,
+        cell: str | None = None,
+        follows: str | None = None,
+    ) -> TaskRow:
+        """Note the intent: a new task, `queued`. `cell` is its replay key, if a cell wants it."""
+        return await self._do(self._add, request, account, cell, follows)
+
+    async def send(self, id: str, budget: Decimal | None = None) -> None:  # noqa: A002
+        """`sending`, and its price taken from the day's budget, in one transaction.
+
+        Raises `BudgetReached` where the budget (US dollars a day) has no room for it.
+        """
+        await self._do(self._send, id, budget)
 
     async def move(self, id: str, state: State, **columns: Any) -> None:  # noqa: A002
-        """Move a task on. Raises `LedgerError` for a step that its state does not allow."""
+        """Move a task on. Raises `LedgerError` for a step that its state does not allow, and
+        `LeaseLost` where another kernel has taken it over."""
         await self._do(self._move, id, state, columns)
 
     async def ready(self, id: str, urls: Sequence[str], seconds: float | None) -> None:  # noqa: A002
@@ -141,30 +172,116 @@ class Ledger:
         """Note the files of a task, which are on disk by now."""
         await self._do(self._stored, id, pictures)
 
+    async def take(self, id: str) -> TaskRow | None:  # noqa: A002
+        """Begin to look after an accepted task; None if it has ended or another kernel does."""
+        return await self._do(self._take, id)
+
+    async def release(self, id: str) -> None:  # noqa: A002
+        """No longer look after a task that has not ended, so that another kernel can."""
+        await self._do(self._release, id)
+
+    async def renew(self) -> None:
+        """Keep the leases of what is looked after here."""
+        await self._do(self._renew)
+
+    async def recover(self, account: Account) -> list[TaskRow]:
+        """What an ended kernel left behind, oldest first: accepted tasks, for `take`, and the
+        submits that it ended in, which are `unknown` from now on.
+
+        What it had not sent yet is `abandoned`, without a word: it cost nothing.
+        """
+        return await self._do(self._recover, account)
+
+    async def others_at_work(self) -> bool:
+        """Whether a task is under way that is not looked after here."""
+        return await self._do(self._others_at_work)
+
+    async def get(self, id: str) -> TaskRow | None:  # noqa: A002
+        """The task with our own id."""
+        return _only(await self._do(self._select, "WHERE id = ?", (id,)))
+
     async def find(self, task_id: str) -> TaskRow | None:
         """The task that the API knows by this id."""
-        rows = await self._do(self._select, "WHERE task_id = ?", (task_id,))
-        return rows[0] if rows else None
+        return _only(await self._do(self._select, "WHERE task_id = ?", (task_id,)))
 
-    async def unfinished(self, origin: str) -> list[TaskRow]:
+    async def latest(self, cell: str) -> TaskRow | None:
+        """The latest task with this replay key that may have cost something."""
+        where = (
+            f"WHERE cell = ? AND state NOT IN {_listed(_NOT_SENT)} ORDER BY created DESC LIMIT 1"
+        )
+        return _only(await self._do(self._select, where, (cell,)))
+
+    async def adopt(self, task_id: str, request: ImageRequest, account: Account) -> TaskRow:
+        """Note a task that was sent, and paid for, from another machine."""
+        return await self._do(self._adopt, task_id, request, account)
+
+    async def unfinished(self, account: Account) -> list[TaskRow]:
         """Tasks that were accepted by this API and are not on disk yet, oldest first."""
-        marks = ", ".join("?" * len(UNFINISHED))
-        where = f"WHERE state IN ({marks}) AND origin = ? ORDER BY created"
-        return await self._do(self._select, where, (*UNFINISHED, origin))
+        where = f"WHERE state IN {_listed(UNFINISHED)} AND {_OURS} ORDER BY created"
+        return await self._do(self._select, where, (account.origin, account.mark))
+
+    async def history(
+        self,
+        words: str = "",
+        since: float | None = None,
+        states: Sequence[str] = (),
+        starred: bool | None = None,
+    ) -> list[TaskRow]:
+        """Tasks whose prompt or note holds all the words, newest first.
+
+        Without `states` those that were never sent are left out.
+        """
+        tests, values = (
+            ["holds(prompt || ' ' || note, ?)"],
+            [json.dumps(schema.plain(words).split())],
+        )
+        parameters: list[Any] = list(values)
+        if since is not None:
+            tests.append("created >= ?")
+            parameters.append(since)
+        if starred is not None:
+            tests.append("starred = ?")
+            parameters.append(int(starred))
+        marks = ", ".join("?" * len(states))
+        tests.append(f"state IN ({marks})" if states else f"state NOT IN {_listed(_NOT_SENT)}")
+        parameters.extend(states)
+        where = f"WHERE {' AND '.join(tests)} ORDER BY created DESC, rowid DESC"
+        return await self._do(self._select, where, parameters)
+
+    async def counts(self) -> dict[str, int]:
+        """How many tasks are in each state."""
+        return await self._do(self._counts)
+
+    async def spent(self) -> Spent:
+        """What this home has spent."""
+        return await self._do(self._spent)
+
+    async def annotate(self, id: str, **columns: Any) -> TaskRow:  # noqa: A002
+        """Set `starred` or `note` of a task."""
+        return await self._do(self._annotate, id, columns)
+
+    async def balance_seen(self, account: Account, amount: Decimal) -> Earlier | None:
+        """Note the account's balance; what was noted before it, None the first time."""
+        return await self._do(self._balance_seen, account, amount)
+
+    async def restore(self, row: TaskRow) -> bool:
+        """Note a stored task anew, from what stands beside its pictures; False if it is known."""
+        return await self._do(self._restore, row)
 
     def close(self) -> None:
-        """End the writer thread once all is written."""
+        """Let go of all leases and end the writer thread once all is written."""
+        self._writer.submit(self._let_go)
         self._writer.submit(self._connection.close)
-        self._writer.shutdown()
+        self._writer.close()
 
     async def _do(self, function: Callable[..., T], *arguments: Any) -> T:
-        loop = asyncio.get_running_loop()
+        written = self._writer.submit(function, *arguments)
         try:
-            return await asyncio.shield(loop.run_in_executor(self._writer, function, *arguments))
+            return await asyncio.shield(asyncio.wrap_future(written))
         except sqlite3.Error as error:
             raise LedgerError(
                 f"The ledger did not take a change ({error}); nothing is sent until it does. "
-                "Make room on the disk, or set NANOBANANA_HOME to another folder."
+                f"{_remedy(error)}"
             ) from None
 
     # What follows runs in the writer thread.
@@ -174,31 +291,54 @@ class Ledger:
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             yield self._connection
+            self._connection.execute("COMMIT")
         except BaseException:
-            self._connection.execute("ROLLBACK")
+            if self._connection.in_transaction:  # SQLite itself rolls back when the disk is full
+                self._connection.execute("ROLLBACK")
             raise
-        self._connection.execute("COMMIT")
 
-    def _add(self, request: ImageRequest, origin: str) -> TaskRow:
-        now = self._clock()
-        row = TaskRow(secrets.token_hex(4), "queued", request, origin, PRICE, now, None, None, ())
-        columns = {
-            "id": row.id,
-            "state": row.state,
-            "model": MODEL,
-            "origin": origin,
-            "prompt": request.prompt,
-            "aspect_ratio": request.aspect_ratio,
-            "output_format": request.output_format,
-            "image_urls": json.dumps(request.image_urls),
-            "price": str(row.price),
-            "created": now,
-            "changed": now,
-        }
-        names, marks = ", ".join(columns), ", ".join("?" * len(columns))
+    def _add(
+        self, request: ImageRequest, account: Account, cell: str | None, follows: str | None
+    ) -> TaskRow:
+        row = self._new("queued", request, account)
         with self._transaction() as db:
-            db.execute(f"INSERT INTO task ({names}) VALUES ({marks})", tuple(columns.values()))  # noqa: S608
+            lease = self._clock() + LEASE
+            _insert(db, row, cell=cell, follows=follows, owner=self._me, lease=lease)
         return row
+
+    def _adopt(self, task_id: str, request: ImageRequest, account: Account) -> TaskRow:
+        row = self._new("submitted", request, account, task_id)
+        with self._transaction() as db:
+            _insert(db, row)
+        return row
+
+    def _new(
+        self, state: State, request: ImageRequest, account: Account, task_id: str | None = None
+    ) -> TaskRow:
+        return TaskRow(
+            secrets.token_hex(4),
+            state,
+            request,
+            account.origin,
+            PRICE,
+            self._clock(),
+            task_id,
+            account=account.mark,
+        )
+
+    def _send(self, id: str, budget: Decimal | None) -> None:  # noqa: A002
+        now = self._clock()
+        today = _day(now)
+        with self._transaction() as db:
+            spent = _sum(db, "day = ?", (today,))
+            if budget is not None and spent + PRICE > budget:
+                raise BudgetReached(
+                    f"Today's budget is ${budget:.2f} and ${spent:.2f} of it is spent, so this "
+                    f"picture (${PRICE}) was not sent. A new NANOBANANA_BUDGET, or %config "
+                    "NanoBananaMagics.budget, lifts it; tomorrow begins a new day."
+                )
+            columns = {"day": today, "sent": now, "session": self._me}
+            self._step(db, id, "sending", columns)
 
     def _move(self, id: str, state: State, columns: dict[str, Any]) -> None:  # noqa: A002
         with self._transaction() as db:
@@ -215,81 +355,279 @@ class Ledger:
 
     def _stored(self, id: str, pictures: Sequence[PictureRow]) -> None:  # noqa: A002
         with self._transaction() as db:
-            self._step(db, id, "stored", {})
+            self._step(db, id, "stored", {"error": None})
             db.executemany(
-                "UPDATE picture SET file = ?, sha256 = ?, width = ?, height = ? "
+                "UPDATE picture SET url = ?, file = ?, sha256 = ?, width = ?, height = ? "
                 "WHERE task = ? AND position = ?",
                 [
-                    (str(picture.file), picture.sha256, picture.width, picture.height, id, position)
-                    for position, picture in enumerate(pictures)
+                    (one.url, str(one.file), one.sha256, one.width, one.height, id, position)
+                    for position, one in enumerate(pictures)
                 ],
             )
 
     def _step(self, db: sqlite3.Connection, id: str, state: State, columns: dict[str, Any]) -> None:  # noqa: A002
-        before = tuple(old for old, following in _NEXT.items() if state in following)
-        values = {"state": state, "changed": self._clock(), **columns}
-        settings = ", ".join(f"{name} = ?" for name in values)
-        marks = ", ".join("?" * len(before))
+        now = self._clock()
+        values: dict[str, Any] = {"state": state, "changed": now, "owner": self._me}
+        values["lease"] = now + LEASE if state in _UNDER_WAY else None
+        values |= columns
+        before = [old for old, following in _NEXT.items() if state in following]
+        settings = ", ".join(f"{name} = :{name}" for name in values)
         changed = db.execute(
-            f"UPDATE task SET {settings} WHERE id = ? AND state IN ({marks})",  # noqa: S608
-            (*values.values(), id, *before),
+            f"UPDATE task SET {settings} WHERE id = :id AND state IN {_listed(before)} AND {_FREE}",  # noqa: S608
+            {**values, "id": id, "me": self._me, "now": now},
         ).rowcount
-        if changed != 1:
-            raise LedgerError(f"Task {id} cannot become {state!r} from where it is.")
+        if changed == 1:
+            return
+        owner = db.execute("SELECT owner FROM task WHERE id = ?", (id,)).fetchone()
+        if owner is not None and owner[0] != self._me:
+            raise LeaseLost(f"Task {id} is looked after by another kernel.")
+        raise LedgerError(f"Task {id} cannot become {state!r} from where it is.")
 
-    def _select(self, where: str, values: Sequence[Any]) -> list[TaskRow]:
-        names = (
-            "id, state, prompt, aspect_ratio, output_format, image_urls, origin, price, created, "
-            "task_id, seconds"
+    def _take(self, id: str) -> TaskRow | None:  # noqa: A002
+        now = self._clock()
+        with self._transaction() as db:
+            taken = db.execute(
+                f"UPDATE task SET owner = :me, lease = :lease WHERE id = :id "  # noqa: S608
+                f"AND state IN {_listed(UNFINISHED)} AND {_FREE}",
+                {"me": self._me, "lease": now + LEASE, "id": id, "now": now},
+            ).rowcount
+        return self._select("WHERE id = ?", (id,))[0] if taken else None
+
+    def _release(self, id: str) -> None:  # noqa: A002
+        with self._transaction() as db:
+            mine = (id, self._me)
+            db.execute("UPDATE task SET lease = NULL WHERE id = ? AND owner = ?", mine)
+
+    def _renew(self) -> None:
+        with self._transaction() as db:
+            db.execute(
+                "UPDATE task SET lease = ? WHERE owner = ? AND lease IS NOT NULL",
+                (self._clock() + LEASE, self._me),
+            )
+
+    def _let_go(self) -> None:
+        held = "owner = ? AND lease IS NOT NULL"
+        sql = f"SELECT 1 FROM task WHERE {held} LIMIT 1"  # noqa: S608
+        if self._connection.execute(sql, (self._me,)).fetchone():
+            with self._transaction() as db:
+                db.execute(f"UPDATE task SET lease = NULL WHERE {held}", (self._me,))  # noqa: S608
+
+    def _recover(self, account: Account) -> list[TaskRow]:
+        names = {"me": self._me, "now": self._clock()}
+        dead = f"{_FREE} AND owner <> :me"
+        ours = f"{dead} AND {_OURS_NAMED} ORDER BY created"
+        names_of_ours = {**names, "origin": account.origin, "mark": account.mark}
+        cut_off = self._select(f"WHERE state = 'sending' AND {ours}", names_of_ours)
+        left = f"SELECT 1 FROM task WHERE state IN ('queued', 'sending') AND {dead} LIMIT 1"  # noqa: S608
+        if self._connection.execute(left, names).fetchone():
+            with self._transaction() as db:
+                for state, follows in (("sending", "unknown"), ("queued", "abandoned")):
+                    db.execute(
+                        f"UPDATE task SET state = '{follows}', changed = :now, lease = NULL "  # noqa: S608
+                        f"WHERE state = '{state}' AND {dead}",
+                        names,
+                    )
+        accepted = self._select(f"WHERE state IN {_listed(UNFINISHED)} AND {ours}", names_of_ours)
+        return [*(replace(row, state="unknown") for row in cut_off), *accepted]
+
+    def _others_at_work(self) -> bool:
+        where = f"state IN {_listed(_UNDER_WAY)} AND owner <> ? AND lease > ?"
+        sql = f"SELECT 1 FROM task WHERE {where} LIMIT 1"  # noqa: S608
+        return self._connection.execute(sql, (self._me, self._clock())).fetchone() is not None
+
+    def _counts(self) -> dict[str, int]:
+        return dict(self._connection.execute("SELECT state, COUNT(*) FROM task GROUP BY state"))
+
+    def _spent(self) -> Spent:
+        db = self._connection
+        unknown = self._counts().get("unknown", 0)
+        return Spent(
+            today=_sum(db, "day = ?", (_day(self._clock()),)),
+            session=_sum(db, "session = ? AND day IS NOT NULL", (self._me,)),
+            ever=_sum(db, "day IS NOT NULL", ()),
+            unknown=unknown,
+            at_risk=_sum(db, "state = 'unknown'", ()),
         )
-        found = self._connection.execute(f"SELECT {names} FROM task {where}", values)  # noqa: S608
-        return [self._row(columns) for columns in found.fetchall()]
 
-    def _row(self, columns: Sequence[Any]) -> TaskRow:
-        id_, state, prompt, ratio, output_format, urls, origin, price, created, *rest = columns
-        task_id, seconds = rest
+    def _annotate(self, id: str, columns: dict[str, Any]) -> TaskRow:  # noqa: A002
+        settings = ", ".join(f"{name} = ?" for name in columns)
+        with self._transaction() as db:
+            db.execute(f"UPDATE task SET {settings} WHERE id = ?", (*columns.values(), id))  # noqa: S608
+        return self._select("WHERE id = ?", (id,))[0]
+
+    def _balance_seen(self, account: Account, amount: Decimal) -> Earlier | None:
+        whose = (account.origin, account.mark)
+        with self._transaction() as db:
+            before = db.execute(
+                "SELECT seen, amount FROM balance WHERE origin = ? AND account = ? "
+                "ORDER BY seen DESC LIMIT 1",
+                whose,
+            ).fetchone()
+            db.execute(
+                "INSERT INTO balance (seen, origin, account, amount) VALUES (?, ?, ?, ?)",
+                (self._clock(), *whose, str(amount)),
+            )
+            if before is None:
+                return None
+            since = f"day IS NOT NULL AND sent >= ? AND {_OURS}"
+            spent = _sum(db, since, (before[0], *whose))
+            unknown = db.execute(
+                f"SELECT COUNT(*) FROM task WHERE state = 'unknown' AND {since}",  # noqa: S608
+                (before[0], *whose),
+            ).fetchone()[0]
+        return Earlier(before[0], Decimal(before[1]), spent, unknown)
+
+    def _restore(self, row: TaskRow) -> bool:
+        with self._transaction() as db:
+            known = db.execute(
+                "SELECT 1 FROM task WHERE id = ? OR (task_id = ? AND task_id IS NOT NULL)",
+                (row.id, row.task_id),
+            ).fetchone()
+            if known:
+                return False
+            _insert(db, row, cell=row.cell, sent=row.created, day=_day(row.created))
+            db.executemany(
+                "INSERT INTO picture (task, position, url, file, sha256, width, height) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (row.id, position, one.url, str(one.file), one.sha256, one.width, one.height)
+                    for position, one in enumerate(row.pictures)
+                ],
+            )
+        return True
+
+    def _select(self, where: str, values: Any) -> list[TaskRow]:
+        found = self._connection.execute(f"SELECT {', '.join(_COLUMNS)} FROM task {where}", values)  # noqa: S608
+        return [
+            self._row(dict(zip(_COLUMNS, columns, strict=True))) for columns in found.fetchall()
+        ]
+
+    def _row(self, found: dict[str, Any]) -> TaskRow:
         pictures = self._connection.execute(
             "SELECT url, file, sha256, width, height FROM picture WHERE task = ? ORDER BY position",
-            (id_,),
+            (found["id"],),
         )
         return TaskRow(
-            id=id_,
-            state=state,
-            request=ImageRequest(prompt, ratio, output_format, tuple(json.loads(urls))),
-            origin=origin,
-            price=Decimal(price),
-            created=created,
-            task_id=task_id,
-            seconds=seconds,
+            id=found["id"],
+            state=found["state"],
+            request=ImageRequest(
+                found["prompt"],
+                found["aspect_ratio"],
+                found["output_format"],
+                tuple(json.loads(found["image_urls"])),
+            ),
+            origin=found["origin"],
+            price=Decimal(found["price"]),
+            created=found["created"],
+            task_id=found["task_id"],
+            seconds=found["seconds"],
             pictures=tuple(
                 PictureRow(url, Path(file) if file else None, sha256 or "", width or 0, height or 0)
                 for url, file, sha256, width, height in pictures
             ),
+            account=found["account"],
+            sent=found["sent"],
+            error=found["error"] or "",
+            fail_code=found["fail_code"] or "",
+            cell=found["cell"],
+            starred=bool(found["starred"]),
+            note=found["note"],
         )
 
 
-def _open(file: Path) -> sqlite3.Connection:
-    """A connection to the ledger, made or brought up to date first."""
-    connection = sqlite3.connect(file, timeout=30, isolation_level=None, check_same_thread=False)
-    try:
-        connection.execute("PRAGMA journal_mode = DELETE")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA foreign_keys = ON")
-        _migrate(connection)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+_COLUMNS: Final = (
+    "id", "state", "prompt", "aspect_ratio", "output_format", "image_urls", "origin", "price",
+    "created", "task_id", "seconds", "account", "sent", "error", "fail_code", "cell", "starred",
+    "note",
+)  # fmt: skip
+_OURS: Final = "origin = ? AND account IN ('', ?)"
+_OURS_NAMED: Final = "origin = :origin AND account IN ('', :mark)"
+"""The tasks of an account; those from before accounts were noted are anybody's."""
 
 
-def _migrate(connection: sqlite3.Connection) -> None:
-    connection.execute("BEGIN IMMEDIATE")
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version > len(_MIGRATIONS):
-        connection.execute("ROLLBACK")
-        raise sqlite3.DatabaseError("it was written by a newer version of nanobanana-nb")
-    for number, script in enumerate(_MIGRATIONS[version:], version + 1):
-        for statement in script.split(";"):
-            connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {number}")
-    connection.execute("COMMIT")
+class _Writer:
+    """The one thread that touches the database.
+
+    Not an executor's: those take no more work while the interpreter ends, and just then the id of
+    a task that is paid for may still have to be noted.
+    """
+
+    def __init__(self) -> None:
+        self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="nanobanana_nb-ledger", daemon=True)
+        self._thread.start()
+
+    def submit(self, function: Callable[..., T], *arguments: Any) -> concurrent.futures.Future[T]:
+        future: concurrent.futures.Future[T] = concurrent.futures.Future()
+        if self._closed:
+            future.set_exception(LedgerError("The ledger is closed; the studio has ended."))
+            return future
+
+        def work() -> None:
+            if not future.set_running_or_notify_cancel():
+                return
+            try:
+                future.set_result(function(*arguments))
+            except BaseException as error:  # noqa: BLE001 - it is raised again in the caller
+                future.set_exception(error)
+
+        self._work.put(work)
+        return future
+
+    def close(self) -> None:
+        self._closed = True
+        self._work.put(None)
+        self._thread.join(10)
+
+    def _run(self) -> None:
+        while (work := self._work.get()) is not None:
+            work()
+
+
+def _insert(db: sqlite3.Connection, row: TaskRow, **more: Any) -> None:
+    columns = {
+        "id": row.id,
+        "state": row.state,
+        "model": MODEL,
+        "origin": row.origin,
+        "account": row.account,
+        "prompt": row.request.prompt,
+        "aspect_ratio": row.request.aspect_ratio,
+        "output_format": row.request.output_format,
+        "image_urls": json.dumps(row.request.image_urls),
+        "price": str(row.price),
+        "created": row.created,
+        "changed": row.created,
+        "task_id": row.task_id,
+        "seconds": row.seconds,
+        **more,
+    }
+    names, marks = ", ".join(columns), ", ".join("?" * len(columns))
+    db.execute(f"INSERT INTO task ({names}) VALUES ({marks})", tuple(columns.values()))  # noqa: S608
+
+
+def _sum(db: sqlite3.Connection, where: str, values: Sequence[Any]) -> Decimal:
+    """US dollars of these tasks; added up here, because SQLite has no decimal numbers."""
+    prices = db.execute(f"SELECT price, COUNT(*) FROM task WHERE {where} GROUP BY price", values)  # noqa: S608
+    return sum((Decimal(price) * count for price, count in prices), Decimal(0))
+
+
+def _day(now: float) -> str:
+    """The local date, by which budgets are counted."""
+    return time.strftime("%Y-%m-%d", time.localtime(now))
+
+
+def _listed(states: Sequence[State]) -> str:
+    return "(" + ", ".join(f"'{state}'" for state in states) + ")"
+
+
+def _only(rows: Sequence[TaskRow]) -> TaskRow | None:
+    return rows[0] if rows else None
+
+
+def _remedy(error: sqlite3.Error) -> str:
+    """What to do about it, in users' words."""
+    if isinstance(error, sqlite3.OperationalError | sqlite3.NotSupportedError):
+        return "Make room on the disk, or set NANOBANANA_HOME to another folder."
+    return "It is damaged: `nanobanana rebuild` keeps a copy and makes a new one from the pictures."

@@ -1,4 +1,4 @@
-"""`%nanobanana`, `%%nanobanana` and `%nanobanana_resume`: parse, call the studio, show, return."""
+"""`%nanobanana`, `%%nanobanana` and their siblings: parse, call the studio, show, return."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ from IPython.core.magic import (
     needs_local_scope,
     no_var_expand,
 )
-from traitlets import Bool, Enum, TraitError
+from traitlets import Bool, Enum, Float, Int, TraitError, observe
 
-from . import display, models, pictures, prompting, protocol, screen
-from .errors import RequestError
+from . import accounting, display, models, pictures, prompting, protocol, screen
+from .archive import History
+from .cells import Cells
+from .errors import RequestError, SubmitUnknown
 from .models import PRICE, ImageRequest
 from .prompting import Line
 from .results import Gallery, Generation
@@ -32,7 +34,9 @@ from .shell import (
     unteach_prompts,
     withdraw_completions,
 )
-from .sync import default_studio
+from .sync import default_studio, recover, set_budget
+
+_SIBLINGS = ("resume", "history", "balance", "again", "dismiss")
 
 
 @magics_class
@@ -46,6 +50,15 @@ class NanoBananaMagics(Magics):
         config=True
     )
     quiet = Bool(False, help="Show neither progress nor pictures.").tag(config=True)
+    replay = Bool(
+        True, help="Show again what an earlier run of a cell drew, instead of paying for it."
+    ).tag(config=True)
+    budget = Float(
+        None, allow_none=True, help="US dollars that this home may spend a day; None: no cap."
+    ).tag(config=True)
+    task_retries = Int(
+        0, help="How often to draw again, each time at its price, where the model failed."
+    ).tag(config=True)
 
     def __init__(self, shell: InteractiveShell) -> None:
         super().__init__(shell=shell)
@@ -74,13 +87,58 @@ class NanoBananaMagics(Magics):
     @no_var_expand
     def nanobanana_resume(self, line: str) -> Gallery | None:
         """Show what became of tasks that were sent earlier, all or the one named; sends nothing."""
-        studio, live = default_studio(), Screen()
+        studio, live = default_studio(news=False), Screen()
         gallery = studio.wait(studio.resume(line.strip() or None), on=live)
+        doubts = studio.wait(studio.history(state="unknown"), on=Screen(quiet=True))
+        if doubts:
+            screen.say(accounting.in_doubt(len(doubts)))
         if not gallery:
             live.show(display.line("Nothing is under way; every accepted task is on disk."))
             return None
         self._shown.mark(gallery, live)
         return gallery
+
+    @line_magic
+    @no_var_expand
+    def nanobanana_history(self, line: str) -> History | None:
+        """Show what was drawn, newest first: %nanobanana_history fox. -h lists the options."""
+        asked = prompting.parse(line, prompting.HISTORY_OPTIONS)
+        if "help" in asked.options:
+            print(prompting.history_usage())  # noqa: T201
+            return None
+        studio, live = default_studio(), Screen()
+        since, state = asked.options.get("since"), asked.options.get("state", "")
+        starred = True if "starred" in asked.options else None
+        looking = studio.history(asked.prompt, since=since, state=state, starred=starred)
+        found = studio.wait(looking, on=live)
+        self._shown.mark(found, live)
+        return found
+
+    @line_magic
+    def nanobanana_balance(self, line: str) -> None:  # noqa: ARG002 - IPython's signature
+        """Show the account's balance beside what was spent here, and whether they agree."""
+        studio, live = default_studio(), Screen()
+        account = studio.wait(studio.account(), on=live)
+        live.show(display.account_card(account.rows, account.remarks))
+
+    @line_magic
+    def nanobanana_again(self, line: str) -> Generation:
+        """Draw anew an attempt that may have been billed already; another $0.03."""
+        studio, live = default_studio(), Screen()
+        result = studio.wait(studio.submit_again(line.strip()), on=live)
+        self._shown.mark(result, live)
+        return result
+
+    @line_magic
+    def nanobanana_dismiss(self, line: str) -> None:
+        """No longer count an attempt that may have been billed."""
+        studio, live = default_studio(), Screen()
+        studio.wait(studio.dismiss(line.strip()), on=live)
+        live.show(display.line("Dismissed; it stays in the day's spending."))
+
+    @observe("budget")
+    def _budget_changed(self, change: Any) -> None:
+        set_budget(change["new"])
 
     def _prompt(self, order: Line, names: Mapping[str, Any]) -> str:
         known = {} if "raw" in order.options else names
@@ -104,6 +162,8 @@ class NanoBananaMagics(Magics):
             "output_format": given.get("format", self.output_format),
             "image_urls": [self._reference(text, names) for text in given.get("image", ())],
             "count": _whole_number(given.get("count", "1")),
+            "task_retries": _whole_number(given.get("retries", str(self.task_retries))),
+            "new": "new" in given or not self.replay,
             "confirm": "yes" in given,
         }
 
@@ -126,8 +186,11 @@ class NanoBananaMagics(Magics):
     ) -> Generation | Gallery:
         quiet = self.quiet or "quiet" in given
         studio, live = default_studio(), Screen(quiet=quiet)
-        drawing = studio.generate(prompt, **options)
-        result: Generation | Gallery = studio.wait(drawing, on=live)
+        gallery = studio.wait(studio.gallery(prompt, **options), on=live)
+        result: Generation | Gallery = gallery if len(gallery) > 1 else gallery[0]
+        if isinstance(result, Generation) and result.error is not None:
+            _show_failure(result, live)
+            raise result.error
         if "output" in given:
             self.shell.user_ns[given["output"]] = result
         self._shown.mark(result, live)
@@ -148,6 +211,8 @@ def load(shell: InteractiveShell) -> None:
     shell.register_magics(_made(shell))
     teach_prompts(shell)
     offer_completions(shell)
+    Cells.of(shell)
+    recover()
 
 
 def unload(shell: InteractiveShell) -> None:
@@ -157,10 +222,11 @@ def unload(shell: InteractiveShell) -> None:
         return
     magics.unload()
     for kind in shell.magics_manager.magics.values():
-        for name in ("nanobanana", "nanobanana_resume"):
+        for name in ("nanobanana", *(f"nanobanana_{sibling}" for sibling in _SIBLINGS)):
             kind.pop(name, None)
     unteach_prompts(shell)
     withdraw_completions(shell)
+    Cells.of(shell).rest()
 
 
 def _made(shell: InteractiveShell) -> NanoBananaMagics:
@@ -170,6 +236,14 @@ def _made(shell: InteractiveShell) -> NanoBananaMagics:
     except TraitError:
         shell.config.pop("NanoBananaMagics", None)
         return NanoBananaMagics(shell)
+
+
+def _show_failure(failed: Generation, live: Screen) -> None:
+    """The line of its error tells what happened; a card only where there is more to be done."""
+    if isinstance(failed.error, SubmitUnknown):
+        live.show(failed._repr_mimebundle_())
+    else:
+        live.clear()
 
 
 def _show_what_would_be_sent(prompt: str, options: dict[str, Any]) -> None:
@@ -190,7 +264,7 @@ def _whole_number(text: str) -> int:
     try:
         return int(text)
     except ValueError:
-        raise RequestError(f"-n {text}: give a whole number of pictures, such as -n 4.") from None
+        raise RequestError(f"{text} is not a whole number; give one, such as -n 4.") from None
 
 
 def _save(result: Generation | Gallery, target: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Final
 
@@ -11,6 +12,8 @@ MAX_RETRY_AFTER: Final = 60.0
 SUBMIT_TRIES: Final = 4
 """The first, and three more after 1, 2 and 4 s: the only schedule that APIXO's pages give."""
 DOWNLOAD_TRIES: Final = 4
+JUMP: Final = 5.0
+"""Seconds by which two clocks must differ before we believe that the machine was asleep."""
 
 
 @dataclass(frozen=True)
@@ -24,11 +27,17 @@ class Schedule:
     """How long a picture usually takes (the page: 15-20 s); shown, never relied on."""
     backoff: float = 1.0
 
-    def next_poll(self, polls: int, waited: float) -> float | None:
-        """Seconds until the next poll after `polls` of them, or None at the deadline."""
-        delay = self.first_poll if polls == 0 else self.poll_interval
+    def next_poll(
+        self, polls: int, waited: float, *, age: float = 0.0, at_least: float = 0.0
+    ) -> float | None:
+        """Seconds until the next poll after `polls` of them, or None at the deadline.
+
+        `age` is for how long the task had been running before the waiting began; `at_least` is
+        what the API asked for.
+        """
+        delay = max(0.0, self.first_poll - age) if polls == 0 else self.poll_interval
         left = self.deadline - waited
-        return min(delay, left) if left > 0 else None
+        return min(max(delay, at_least), left) if left > 0 else None
 
     def retry(self, tries: int, retry_after: float | None, chance: float) -> float:
         """Seconds before another try: what the API asked for, else twice as long each time.
@@ -38,6 +47,19 @@ class Schedule:
         if retry_after is not None:
             return retry_after
         return float(self.backoff * 2 ** (tries - 1) * (1 + 0.25 * chance))
+
+
+def time_asleep(asked: float, monotonic: float, wall: float) -> float | None:
+    """How long the machine slept or stood still during a pause; None if it did not.
+
+    The pause should have lasted `asked` seconds, and lasted `monotonic` and `wall` seconds by the
+    two clocks. What is returned is what the monotonic clock has counted of the sleep: much where
+    it runs on, nothing where it stands still and only the other clock has jumped.
+    """
+    overslept = monotonic - asked
+    if overslept > JUMP:
+        return overslept
+    return 0.0 if abs(wall - monotonic) > JUMP else None
 
 
 def read_retry_after(value: str | None, now: float) -> float | None:
@@ -51,7 +73,9 @@ def read_retry_after(value: str | None, now: float) -> float | None:
         seconds = float(value)
     except ValueError:
         try:
-            seconds = parsedate_to_datetime(value).timestamp() - now
-        except (ValueError, TypeError, OverflowError):
+            date = parsedate_to_datetime(value)
+            # A date whose zone is "-0000" comes without one, and is UTC, not local time.
+            seconds = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now
+        except (ValueError, TypeError, LookupError, ArithmeticError):
             return None
     return min(max(seconds, 0.0), MAX_RETRY_AFTER) if math.isfinite(seconds) else None

@@ -1,7 +1,8 @@
 """Image files: read fully before they are believed, hashed, written whole or not at all.
 
-A file under its final name is complete, decodes, and is never overwritten. Pillow is imported on
-first use, because it would double the time that loading the extension takes.
+A file under its final name is complete, decodes, is never overwritten and has its sidecar. Where
+the folder of pictures cannot take one, another folder keeps it: it was paid for. Pillow is
+imported on first use, because it would double the time that loading the extension takes.
 """
 
 from __future__ import annotations
@@ -9,18 +10,24 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import json
 import os
 import re
 import secrets
+import shutil
+import stat
+import tempfile
 import time
 import unicodedata
 import warnings
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from .errors import DownloadError, RequestError
+from . import sidecars
+from .errors import ConfigError, DownloadError, RequestError
+from .sidecars import Sidecar
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -29,60 +36,103 @@ MAX_PIXELS: Final = 50_000_000
 """Pixels; checked in the header, before anything is decoded."""
 FORMATS: Final = ("PNG", "JPEG", "WEBP")
 SUFFIXES: Final = {"PNG": ".png", "JPEG": ".jpg", "WEBP": ".webp"}
+MIN_FREE: Final = 100_000_000
+"""Bytes that must be free before anything is sent."""
+PART_LIVES: Final = 3600.0
+"""Seconds after which a temporary file is surely nobody's any more."""
 PREVIEW_SIDE: Final = 512
 PREVIEW_BYTES: Final = 40_000
+_PNG_END: Final = b"IEND\xaeB`\x82"
+_PART: Final = re.compile(r"\.nanobanana-[0-9a-f]{16}\.part")
 _SAVE_AS: Final = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 
 
 @dataclass(frozen=True)
 class StoredPicture:
-    """A picture on disk; `width` and `height` in pixels."""
+    """A picture on disk; `width` and `height` in pixels.
+
+    `trouble` is empty if it is in its place, else one line that says why not and where it is.
+    """
 
     file: Path
     sha256: str
     width: int
     height: int
+    trouble: str = ""
 
 
 class PictureStore:
-    """The folder of pictures, and beside it a folder of their small previews."""
+    """The folder of pictures, and beside it a folder of their small previews.
 
-    def __init__(self, folder: Path, previews: Path) -> None:
+    `elsewhere` are the folders that keep a picture which its own folder cannot take, best first.
+    """
+
+    def __init__(self, folder: Path, previews: Path, elsewhere: Iterable[Path] = ()) -> None:
         self._folder = folder
         self._previews = previews
+        self._elsewhere = tuple(elsewhere)
 
-    @contextlib.contextmanager
-    def incoming(self) -> Iterator[IO[bytes]]:
-        """A temporary file in the folder to write a download to; gone afterwards."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        part = self._folder / f".{secrets.token_hex(8)}.part"
-        with part.open("xb") as file:
-            try:
-                yield file
-            finally:
-                with contextlib.suppress(OSError):
-                    part.unlink()
+    def incoming(self) -> io.BytesIO:
+        """What to write a download to: memory, which no full disk can take away."""
+        return io.BytesIO()
 
-    def keep(self, incoming: IO[bytes], prompt: str, id: str, created: float) -> StoredPicture:  # noqa: A002
-        """Check what was downloaded and give it its name; `DownloadError` if it is no picture.
+    def keep(
+        self,
+        incoming: io.BytesIO,
+        prompt: str,
+        id: str,  # noqa: A002
+        created: float,
+        sidecar: Mapping[str, Any] | None = None,
+    ) -> StoredPicture:
+        """Check what was downloaded and put it on disk; `DownloadError` if it is no picture.
 
-        `created` (Unix seconds) and `id` go into the name, with a few words of the prompt.
+        `created` (Unix seconds) and `id` go into the name, with a few words of the prompt, and
+        `sidecar` into the JSON file beside it. What is there already, because we were killed
+        before the ledger knew of it, is not stored again.
         """
-        incoming.flush()
-        part = Path(incoming.name)
-        with decoded(part) as image:
-            picture_format = str(image.format)
+        data = incoming.getvalue()
+        with decoded(data) as image:
+            suffix = SUFFIXES[str(image.format)]
             width, height = image.size
             preview = make_preview(image)
-        os.fsync(incoming.fileno())
         name = f"{time.strftime('%Y%m%d-%H%M%S', time.localtime(created))}-{slug(prompt)}-{id}"
-        file = _link_to_free_name(part, self._folder, name, SUFFIXES[picture_format])
-        _sync_folder(self._folder)
-        self._previews.mkdir(parents=True, exist_ok=True)
-        self.preview_file(file).write_bytes(preview)
-        with file.open("rb") as whole:
-            sha256 = hashlib.file_digest(whole, "sha256").hexdigest()
-        return StoredPicture(file, sha256, width, height)
+        sha256 = hashlib.sha256(data).hexdigest()
+        found = {"sha256": sha256, "size": len(data), "width": width, "height": height}
+        fields = {**sidecar, **found} if sidecar is not None else None
+        file, trouble = self._put_somewhere(name, suffix, data, fields)
+        self._put_preview(file, preview)
+        return StoredPicture(file, sha256, width, height, trouble)
+
+    def in_place(self, file: Path) -> bool:
+        """Whether a picture is where pictures belong, not in a folder that keeps it for now."""
+        return file.parent == self._folder
+
+    def find(self, id: str) -> list[Sidecar]:  # noqa: A002
+        """The pictures of a task that are whole on disk, one for each position.
+
+        One that another folder keeps is copied to its place, if that can take it by now.
+        """
+        found: dict[int, Sidecar] = {}
+        for folder in (self._folder, *self._elsewhere):
+            for one in sidecars.read_sidecars(folder, id):
+                if isinstance(one, Sidecar) and one.id == id and one.position not in found:
+                    found[one.position] = one if self.in_place(one.file) else self._fetch_home(one)
+        return [found[position] for position in sorted(found)]
+
+    def sweep(self, now: float) -> int:
+        """Delete the temporary files that kills left more than an hour ago; how many."""
+        parts: list[Path] = []
+        for folder in (self._folder, self._previews, *self._elsewhere):
+            with contextlib.suppress(OSError):
+                parts += [file for file in folder.iterdir() if _PART.fullmatch(file.name)]
+        swept = 0
+        for part in parts:
+            with contextlib.suppress(OSError):  # somebody else's, or just finished
+                found = part.lstat()
+                if stat.S_ISREG(found.st_mode) and found.st_mtime < now - PART_LIVES:
+                    part.unlink()
+                    swept += 1
+        return swept
 
     def preview_file(self, file: Path) -> Path:
         """Where the small JPEG of a picture is kept; it can be made again at any time."""
@@ -97,31 +147,103 @@ class PictureStore:
             return make_preview(image)
         return b""
 
+    def _put_somewhere(
+        self, name: str, suffix: str, data: bytes, fields: Mapping[str, Any] | None
+    ) -> tuple[Path, str]:
+        """Where it is, and what to say if that is not its place."""
+        problem = ""
+        for folder in (self._folder, *self._elsewhere):
+            try:
+                file = _put_in(folder, name, suffix, data, fields, private=folder != self._folder)
+            except OSError as error:
+                why = error.strerror or str(error)
+                problem = problem or f"{self._folder} cannot take the picture ({why})"
+                continue
+            return file, problem and (
+                f"{problem}; for now it is {file}. nb.resume() puts it in its place once it can."
+            )
+        raise DownloadError(f"{problem}, nor can any other folder.", url="")
+
+    def _fetch_home(self, one: Sidecar) -> Sidecar:
+        """Copy a picture from where it is kept for now; as it is where that cannot be done.
+
+        The copy stays: a notebook that is open may show it by its path.
+        """
+        try:
+            data = one.file.read_bytes()
+            fields = json.loads(one.file.with_suffix(".json").read_bytes())
+            name = re.sub(rf"(-{re.escape(one.id)})-\d+$", r"\1", one.file.stem)
+            file = _put_in(self._folder, name, one.file.suffix, data, fields)
+            return replace(one, file=file)
+        except (OSError, ValueError):
+            return one
+
+    def _put_preview(self, file: Path, preview: bytes) -> None:
+        with contextlib.suppress(OSError):
+            self._previews.mkdir(parents=True, exist_ok=True)
+            with _written(self._previews, preview) as part:
+                part.replace(self.preview_file(file))
+
+
+def refuges(home: Path) -> tuple[Path, ...]:
+    """The folders that can keep a picture for now, best first; the last one is memory."""
+    found = [home / "rescued"]
+    with contextlib.suppress(OSError):
+        found.append(Path.cwd())
+    with contextlib.suppress(OSError):
+        found.append(Path(tempfile.gettempdir()))
+    memory = Path("/dev/shm")  # noqa: S108
+    return (*found, memory) if memory.is_dir() else tuple(found)
+
+
+def check_room(folders: Iterable[Path], needed: int = MIN_FREE) -> None:
+    """Raises `ConfigError` where less than `needed` bytes are free; called before a submit."""
+    for folder in folders:
+        try:
+            there = next(path for path in (folder, *folder.parents) if path.exists())
+            room = shutil.disk_usage(there)
+        except (OSError, StopIteration):
+            continue
+        if room.total and room.free < needed:  # some mounted drives report nothing at all
+            raise ConfigError(
+                f"Only {room.free / 1e6:.0f} MB are free in {folder}, so nothing was sent; make "
+                f"room for {needed / 1e6:.0f} MB, or set NANOBANANA_HOME to a folder with more."
+            )
+
 
 @contextlib.contextmanager
-def decoded(file: Path) -> Iterator[Image.Image]:
+def decoded(picture: Path | bytes) -> Iterator[Image.Image]:
     """The picture, decoded to its last row. Raises `DownloadError` for anything else."""
-    with _opened(file) as image:
+    with _opened(picture) as image:
         yield image
 
 
-def _opened(file: Path) -> Image.Image:
+def _opened(picture: Path | bytes) -> Image.Image:
     """Only the three formats of the API are tried, and the size is checked before decoding."""
     from PIL import Image
 
     problem = "is not a whole PNG, JPEG or WebP picture"
+    source = io.BytesIO(picture) if isinstance(picture, bytes) else picture
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(file, formats=FORMATS)
+            image = Image.open(source, formats=FORMATS)
         if image.width * image.height > MAX_PIXELS:
             problem = f"has more than {MAX_PIXELS // 1_000_000} million pixels"
             image.close()
             raise ValueError(problem)
         image.load()
+        if image.format == "PNG" and not _has_its_end(picture):
+            raise ValueError(problem)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        raise DownloadError(f"The file {problem}.", url=file.as_uri()) from None
+        url = "" if isinstance(picture, bytes) else picture.as_uri()
+        raise DownloadError(f"The file {problem}.", url=url) from None
     return image
+
+
+def _has_its_end(png: Path | bytes) -> bool:
+    """Whether a PNG is there to its last chunk, which Pillow does not need in order to decode."""
+    return _PNG_END in (png if isinstance(png, bytes) else png.read_bytes())
 
 
 def make_preview(image: Image.Image, side: int = PREVIEW_SIDE, limit: int = PREVIEW_BYTES) -> bytes:
@@ -219,22 +341,81 @@ def slug(prompt: str, length: int = 40) -> str:
     return re.sub("[^a-z0-9]+", "-", plain).strip("-")[:length].strip("-") or "picture"
 
 
-def _link_to_free_name(part: Path, folder: Path, name: str, suffix: str) -> Path:
-    """Give a finished file its name without ever replacing another; `-2`, `-3` if it is taken."""
+def _put_in(
+    folder: Path,
+    name: str,
+    suffix: str,
+    data: bytes,
+    fields: Mapping[str, Any] | None,
+    *,
+    private: bool = False,
+) -> Path:
+    """Put a picture into a folder, under the first name that is free: `-2`, `-3` if need be."""
+    folder.mkdir(parents=True, exist_ok=True)
     for number in range(1, 10_000):
         file = folder / f"{name}{f'-{number}' if number > 1 else ''}{suffix}"
+        note = b"" if fields is None else sidecars.encode({**fields, "file": file.name})
+        if _put_both(file, data, note, 0o600 if private else 0o666):
+            _sync_folder(folder)
+            return file
+    raise OSError(f"no free name for {name}{suffix}")
+
+
+def _put_both(file: Path, data: bytes, note: bytes, mode: int) -> bool:
+    """Put a picture and its sidecar under their name; False if something else has it.
+
+    The sidecar is first: it holds the name for the picture, and no picture is ever without it.
+    """
+    beside = file.with_suffix(".json")
+    noted = bool(note) and _put(beside, note, 0o600)
+    if note and not noted and not sidecars.same(beside, note):
+        return False
+    done = False
+    try:
+        done = _put(file, data, mode) or _holds(file, data)
+    finally:
+        if noted and not (done or _holds(file, data)):  # another kernel may have been quicker
+            beside.unlink()
+    return done
+
+
+def _put(file: Path, data: bytes, mode: int) -> bool:
+    """Write a file, whole or not at all, without replacing another; False if there is one."""
+    with _written(file.parent, data, mode) as part:
         try:
             os.link(part, file)
         except FileExistsError:
-            continue
-        except OSError:  # a file system without hard links: reserve the name, then replace it
-            try:
-                file.open("xb").close()
-            except FileExistsError:
-                continue
-            part.replace(file)
-        return file
-    raise OSError(f"no free name for {name}{suffix}")
+            return False
+        except OSError:  # a file system without hard links; our id keeps others off the name
+            if os.path.lexists(file):
+                return False
+            part.rename(file)
+    return True
+
+
+@contextlib.contextmanager
+def _written(folder: Path, data: bytes, mode: int = 0o666) -> Iterator[Path]:
+    """A temporary file whose content is safe on the disk; gone afterwards, unless renamed."""
+    part = folder / f".nanobanana-{secrets.token_hex(8)}.part"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    try:
+        with os.fdopen(os.open(part, flags, mode), "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        yield part
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink()
+
+
+def _holds(file: Path, data: bytes) -> bool:
+    """Whether it is a plain file with exactly this content."""
+    with contextlib.suppress(OSError):
+        found = file.lstat()
+        if stat.S_ISREG(found.st_mode) and found.st_size == len(data):
+            return file.read_bytes() == data
+    return False
 
 
 def _sync_folder(folder: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -43,11 +43,18 @@ OPTIONS: Final = (
     Option("-s", "--save", "PATH", "also save a copy: a file name, or a folder"),
     Option("-q", "--quiet", "", "show neither progress nor picture"),
     Option("", "--raw", "", "leave {names} in the prompt as they are"),
+    Option("", "--new", "", "draw anew where an earlier run of the cell would be shown again"),
+    Option("", "--retries", "N", "draw again, at its price, up to N times if the model fails"),
     Option("", "--dry-run", "", "show what would be sent, and send nothing"),
     Option("", "--yes", "", "send more than 20 at once"),
     Option("-h", "--help", "", "show this help"),
 )
-_BY_NAME: Final = {name: o for o in OPTIONS for name in (o.short, o.long) if name}
+HISTORY_OPTIONS: Final = (
+    Option("", "--since", "DATE", "from this day on, such as 2026-11-22"),
+    Option("", "--state", "STATE", "only stored, failed, unknown, ..."),
+    Option("", "--starred", "", "only what was starred"),
+    Option("-h", "--help", "", "show this help"),
+)
 _WORD: Final = re.compile(r"\S+")
 _LOOKS_LIKE_AN_OPTION: Final = re.compile(r"--[A-Za-z]|-[A-Za-z](?![^\W\d_])")
 _VALUE: Final = re.compile(r"""\s*("[^"]*"|'[^']*'|\S+)""")
@@ -63,7 +70,7 @@ class Line:
     prompt: str = ""
 
 
-def parse(line: str) -> Line:
+def parse(line: str, options: Sequence[Option] = OPTIONS) -> Line:
     """Read the options at the start of the line; the first other word begins the prompt.
 
     `--` ends the options. Raises `RequestError` for an unknown option, naming the nearest one.
@@ -77,16 +84,16 @@ def parse(line: str) -> Line:
             rest = rest[2:]
             break
         name, equals, _ = text.partition("=")
-        option = _option(name)
+        option = _option(name, options)
         if option is None:
             if _LOOKS_LIKE_AN_OPTION.match(text):
-                raise _unknown(name)
+                raise _unknown(name, options)
             break
         if equals and name.startswith("--") and not option.flag:
             rest = rest[len(name) + 1 :]
             value, rest = _take_value(option, rest)
         elif text != name:
-            raise _unknown(text)
+            raise _unknown(text, options)
         elif option.flag:
             value, rest = True, rest[len(name) :]
         else:
@@ -137,15 +144,27 @@ def usage() -> str:
         "%%nanobanana [options]              a prompt of several lines, or pasted, below",
         "",
     ]
-    for option in OPTIONS:
-        names = ", ".join(name for name in (option.short, option.long) if name)
-        lines.append(f"  {names + ' ' + option.value:<28}{option.help}")
+    lines += _listed(OPTIONS)
     lines += [
         "",
         "Options come first; the prompt is sent exactly as typed. -- ends the options.",
         "{name} in the prompt is replaced by your variable of that name.",
     ]
     return "\n".join(lines)
+
+
+def history_usage() -> str:
+    """The help text of the history."""
+    head = "%nanobanana_history [options] [words]   what was drawn, newest first"
+    return "\n".join([head, "", *_listed(HISTORY_OPTIONS)])
+
+
+def _listed(options: Sequence[Option]) -> list[str]:
+    lines = []
+    for option in options:
+        names = ", ".join(name for name in (option.short, option.long) if name)
+        lines.append(f"  {names + ' ' + option.value:<28}{option.help}")
+    return lines
 
 
 def _take_value(option: Option, rest: str) -> tuple[str, str]:
@@ -160,20 +179,25 @@ def _take_value(option: Option, rest: str) -> tuple[str, str]:
     return value, rest[match.end() :]
 
 
-def _option(name: str) -> Option | None:
+def _by_name(options: Sequence[Option]) -> dict[str, Option]:
+    return {name: option for option in options for name in (option.short, option.long) if name}
+
+
+def _option(name: str, options: Sequence[Option]) -> Option | None:
     """The option of that name; a long one may be cut short where it stays clear (`--aspect`)."""
-    if name in _BY_NAME or len(name) < 6:
-        return _BY_NAME.get(name)
-    starting = [option for option in OPTIONS if option.long.startswith(name)]
+    by_name = _by_name(options)
+    if name in by_name or len(name) < 6:
+        return by_name.get(name)
+    starting = [option for option in options if option.long.startswith(name)]
     return starting[0] if len(starting) == 1 else None
 
 
-def _unknown(name: str) -> RequestError:
-    known = list(_BY_NAME)
+def _unknown(name: str, options: Sequence[Option]) -> RequestError:
+    known = list(_by_name(options))
     beginning = name[:3] if name.startswith("--") else name[:2]
     near = [o for o in known if o.startswith(beginning)] or difflib.get_close_matches(name, known)
     meant = f" Did you mean {near[0]}?" if near else ""
     return RequestError(
-        f"{name} is not an option of %nanobanana, so nothing was sent.{meant} "
+        f"{name} is not an option here, so nothing was sent.{meant} "
         "If it is part of the prompt, put -- before the prompt; -h lists the options."
     )

@@ -11,17 +11,29 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, TypeGuard
 from urllib.parse import quote
 
 from . import errors
 from .models import MODEL, Failed, ImageRequest, Running, Succeeded, TaskState
+from .pacing import SUBMIT_TRIES
 
 PREFIX: Final = "/api/v1"
 MAX_ANSWER: Final = 1 << 20
 """Bytes; no answer of the API comes near."""
 MAX_PICTURES: Final = 16
+MAX_BALANCE: Final = 10**9
+UNREADABLE: Final = Running("success without a readable result")
+NO_LINK: Final = Running("success without a link")
+WITHOUT_PICTURE: Final = (UNREADABLE, NO_LINK)
+"""Looked at again, but not for ever: the picture is drawn and cannot be seen."""
+TROUBLE: Final = frozenset({500, 502, 503})
+"""Statuses with which the API itself, in its own envelope, says that it took no task."""
 _TASK_ID: Final = re.compile(r"[A-Za-z0-9_.:-]{1,200}")
+_MONEY: Final = re.compile(
+    r"(?i)insufficient_|insufficient\b.{0,20}(credit|balance|fund|quota|money)"
+)
+_CONTENT: Final = re.compile("(?i)content(?!.type)|safety|nsfw|sensitive|moderat")
 _TASK_ID_IN_BYTES: Final = re.compile(rb'"taskId"\s*:\s*"([A-Za-z0-9_.:-]{1,200})"')
 
 
@@ -36,7 +48,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Answer:
-    """One HTTP answer, as it came. `retry_after` is in seconds."""
+    """One HTTP answer, as it came; the body may be cut. `retry_after` is in seconds."""
 
     status: int
     body: bytes
@@ -64,7 +76,7 @@ def submit(request: ImageRequest) -> Call:
 
 def status(task_id: str) -> Call:
     """The call that asks how a task is."""
-    return Call("GET", f"{PREFIX}/statusTask/{MODEL}?taskId={quote(task_id, safe='')}")
+    return Call("GET", f"{PREFIX}/statusTask/{MODEL}?taskId={quote(task_id, '', errors='replace')}")
 
 
 def balance() -> Call:
@@ -72,53 +84,68 @@ def balance() -> Call:
     return Call("GET", f"{PREFIX}/apikeys/current-balance")
 
 
-def read_submit(answer: Answer) -> str:
+def read_submit(answer: Answer, *, resend: bool = True) -> str:
     """The id of the new task.
 
-    Raises an `APIError` where the API took no task, `SubmitUnknown` where it may have.
+    Raises an `APIError` where the API took no task, `SubmitUnknown` where it may have. With
+    `resend=False` the API's own 500, 502 and 503 are not believed to have taken none.
     """
     envelope = _envelope(answer)
-    code = _effective_status(answer, envelope)
-    if code < 300:
-        task_id = _data(envelope).get("taskId")
-        if isinstance(task_id, str) and _TASK_ID.fullmatch(task_id):
-            return task_id
-        if salvaged := _TASK_ID_IN_BYTES.search(answer.body):
-            return salvaged.group(1).decode()
-        raise maybe_billed("the API's answer held no task id")
-    if code == 504 or (code >= 500 and not envelope):
-        remedy = HTTP_STATUS.get(code)
-        raise maybe_billed(f"{remedy.what if remedy else f'HTTP {code}.'} {CALLBACK_MODE}", code)
-    raise _api_error(code, answer, envelope)
+    said = _code(envelope)
+    status = _status(answer.status, said)
+    refused = 400 <= status < 500 and status not in (408, 429)
+    if not refused and (task_id := _task_id(answer, envelope)):
+        return task_id  # whatever else it says: what has an id has been made
+    if _may_be_billed(answer.status, said, resend):
+        words = _quoted(_words(answer, envelope))
+        if status < 300:
+            raise maybe_billed(f"the API's answer held no task id.{words}", answer.status)
+        remedy = HTTP_STATUS.get(status)
+        what = remedy.what if remedy else f"HTTP {status}."
+        raise maybe_billed(f"{what}{words} {CALLBACK_MODE}", status)
+    raise _refusal_of_submit(status, answer, envelope)
+
+
+def submit_tries(error: errors.NanoBananaError) -> int:
+    """How often in all a submit that ended like this may be sent by itself; 1: never again.
+
+    A 408 says that the request did not arrive whole, but some gateways say it in place of 504:
+    it is believed once.
+    """
+    if not isinstance(error, errors.APIError | errors.TransportError) or not error.retryable:
+        return 1
+    return 2 if isinstance(error, errors.APIError) and error.code == "408" else SUBMIT_TRIES
 
 
 def read_status(answer: Answer) -> TaskState:
-    """What the task is now. Raises an `APIError`; a broken answer is a retryable `ServerError`."""
-    envelope = _envelope(answer)
-    code = _effective_status(answer, envelope)
-    if code != 200:
-        raise _api_error(code, answer, envelope)
-    data = _data(envelope)
-    state = str(data.get("state") or "unknown")
+    """What the task is now.
+
+    Raises an `APIError`, which is `retryable` unless it is the question that is refused; a broken
+    answer is a retryable `ServerError`.
+    """
+    data = _data(_read(answer))
+    state = _text(data.get("state"), 60) or "unknown"
     match state.lower():
         case "success":
             return _succeeded(data)
         case "failed":
-            return Failed(str(data.get("failCode") or "UNKNOWN"), str(data.get("failMsg") or ""))
+            return Failed(_text(data.get("failCode"), 60) or "UNKNOWN", _text(data.get("failMsg")))
         case _:  # also states that the page does not list, such as processing_r2
             return Running(state)
 
 
 def read_balance(answer: Answer) -> Decimal:
     """US dollars left for this key."""
-    envelope = _envelope(answer)
-    code = _effective_status(answer, envelope)
-    if code != 200:
-        raise _api_error(code, answer, envelope)
+    data = _read(answer).get("data")
     try:
-        return Decimal(str(envelope.get("data")))
+        balance = Decimal(str(data)) if isinstance(data, int | float | str) else Decimal("NaN")
     except InvalidOperation:
-        raise errors.ServerError("The API's answer held no balance; try again later.") from None
+        balance = Decimal("NaN")
+    if not balance.is_finite() or abs(balance) > MAX_BALANCE:
+        raise errors.ServerError(
+            "The API's answer held no balance; try again later.", retryable=True
+        )
+    return balance
 
 
 def maybe_billed(why: str, status: int = 0) -> errors.SubmitUnknown:
@@ -154,11 +181,6 @@ CALLBACK_MODE: Final = "For many or long tasks use callback mode."
 TOP_UP: Final = "Top up in the APIXO dashboard; nothing was billed for this."
 
 HTTP_STATUS: Final[dict[int, Remedy]] = {
-    400: Remedy(
-        errors.APIError,
-        "The API refused the request (400).",
-        "Fix what it names and send it again; nothing was billed.",
-    ),
     401: Remedy(
         errors.KeyRefused,
         "The API does not accept this key (401).",
@@ -174,6 +196,12 @@ HTTP_STATUS: Final[dict[int, Remedy]] = {
         errors.TaskNotFound,
         "The API does not know this task or model (404).",
         "Check the id, and that the key is the one that made the task.",
+    ),
+    408: Remedy(
+        errors.APIError,
+        "The request did not reach the API in time (408).",
+        "Check the network and try again; nothing was billed.",
+        retryable=True,
     ),
     429: Remedy(
         errors.RateLimited,
@@ -206,6 +234,12 @@ HTTP_STATUS: Final[dict[int, Remedy]] = {
         retryable=True,
     ),
 }
+
+SUBMIT_404: Final = Remedy(
+    errors.TaskNotFound,
+    "The API has no such model or address (404).",
+    "Check APIXO_BASE_URL; nothing was billed.",
+)
 
 FAIL_CODES: Final[dict[str, Remedy]] = {
     "CONTENT_VIOLATION": Remedy(
@@ -266,32 +300,80 @@ def _fail_code_by_its_name(code: str) -> Remedy:
     )
 
 
-def _api_error(code: int, answer: Answer, envelope: Mapping[str, Any]) -> errors.NanoBananaError:
-    detail = _detail(envelope)
-    remedy = HTTP_STATUS.get(code) or Remedy(
-        errors.ServerError if code >= 500 else errors.APIError,
-        f"The API answered with an undocumented status ({code}).",
-        "Try again later.",
-        retryable=code >= 500,
-    )
-    if code == 400 and "insufficient" in detail.lower():
-        remedy = Remedy(errors.BalanceTooLow, "The balance is too low (400).", TOP_UP)
-    if code == 403 and re.search("content|policy|safety", detail.lower()):
+def _may_be_billed(http: int, said: int | None, resend: bool) -> bool:
+    """Whether an answer without a task id leaves open if a task was made.
+
+    `http` is the status, `said` the code in the API's own envelope, if it is one.
+    """
+    if 300 <= http < 500:
+        return False
+    if http >= 500 and http not in TROUBLE:  # 504 and 52x: a gateway gave up, a task may run
+        return True
+    refused = said is not None and 400 <= said < 500
+    return not (refused or (resend and said in TROUBLE))
+
+
+def _refusal_of_submit(
+    status: int, answer: Answer, envelope: Mapping[str, Any]
+) -> errors.NanoBananaError:
+    """The error for a submit of which the API took no task."""
+    own = " ".join(_said(envelope))
+    remedy = SUBMIT_404 if status == 404 else HTTP_STATUS.get(status) or _unlisted(status)
+    if status not in (401, 429) and _MONEY.search(own):
+        remedy = Remedy(errors.BalanceTooLow, f"The balance is too low ({status}).", TOP_UP)
+    elif status == 403 and _CONTENT.search(own):
         refused = "The prompt or a reference picture was refused for its content (403)."
+        detail = _detail(envelope)
         message = f"{refused}{_quoted(detail)} Change the prompt or the picture."
         return errors.ContentRefused(message, code="403", detail=detail)
+    return _api_error(remedy, status, answer, envelope, retryable=remedy.retryable)
+
+
+def _read(answer: Answer) -> Mapping[str, Any]:
+    """The envelope of an answer to a question, which costs nothing and may be asked again."""
+    envelope = _envelope(answer)
+    status = _status(answer.status, _code(envelope))
+    if 200 <= status < 300 and envelope:
+        return envelope
+    if 200 <= status < 300:
+        remedy = Remedy(errors.ServerError, "The API's answer could not be read.", "")
+    else:
+        remedy = HTTP_STATUS.get(status) or _unlisted(status)
+    if status not in (401, 403, 404):  # their remedies are about a submit
+        remedy = remedy._replace(next_step="Try again later.")
+    final = 400 <= status < 500 and status not in (402, 408, 429)
+    raise _api_error(remedy, status, answer, envelope, retryable=not final)
+
+
+def _unlisted(status: int) -> Remedy:
+    """A remedy for a status that the table does not list."""
+    if 300 <= status < 400:
+        what = f"The API redirects elsewhere, which is not followed ({status})."
+        return Remedy(errors.APIError, what, "Check APIXO_BASE_URL; nothing was billed.")
+    if 400 <= status < 500:
+        what = f"The API refused the request ({status})."
+        step = "Fix what it names and send it again; nothing was billed."
+        return Remedy(errors.APIError, what, step)
+    what = f"The API answered with an undocumented status ({status})."
+    return Remedy(errors.ServerError, what, "Try again later.")
+
+
+def _api_error(
+    remedy: Remedy, status: int, answer: Answer, envelope: Mapping[str, Any], *, retryable: bool
+) -> errors.APIError:
+    words = _words(answer, envelope)
     kind: type[errors.APIError] = remedy.error
     return kind(
-        f"{remedy.what}{_quoted(detail)} {remedy.next_step}",
-        code=str(code),
-        detail=detail,
+        f"{remedy.what}{_quoted(words)} {remedy.next_step}",
+        code=str(status),
+        detail=words,
         retry_after=answer.retry_after,
-        retryable=remedy.retryable,
+        retryable=retryable,
     )
 
 
 def _envelope(answer: Answer) -> Mapping[str, Any]:
-    """The API's envelope, or an empty one where the body is something else (a gateway's HTML)."""
+    """The JSON object of an answer, or an empty one where the body is something else."""
     try:
         body = json.loads(answer.body)
     except (ValueError, RecursionError):
@@ -299,14 +381,32 @@ def _envelope(answer: Answer) -> Mapping[str, Any]:
     return body if isinstance(body, dict) else {}
 
 
-def _effective_status(answer: Answer, envelope: Mapping[str, Any]) -> int:
-    """HTTP status and the body's `code` may disagree: the one that reports an error counts."""
+def _code(envelope: Mapping[str, Any]) -> int | None:
+    """The `code` by which the API's own envelope is told from a gateway's JSON."""
     code = envelope.get("code")
-    if isinstance(code, int) and not isinstance(code, bool) and code != 200:
-        return code
-    if answer.status == 200 and not envelope:
-        return 204  # an answer without an envelope says nothing
-    return answer.status
+    return code if isinstance(code, int) and not isinstance(code, bool) and _sane(code) else None
+
+
+def _status(http: int, said: int | None) -> int:
+    """HTTP status and the body's `code` may disagree: the one that reports an error counts."""
+    if said is None or said == 0 or 200 <= said < 300:
+        return http
+    return http if 300 <= http < 500 and not 400 <= said < 500 else said
+
+
+def _sane(code: int) -> bool:
+    return abs(code) < 10**6
+
+
+def _task_id(answer: Answer, envelope: Mapping[str, Any]) -> str:
+    """The id of the task, wherever it stands whole; else nothing."""
+    task_id = _data(envelope).get("taskId")
+    if isinstance(task_id, str | int) and not isinstance(task_id, bool):
+        text = str(task_id)
+        if _TASK_ID.fullmatch(text):
+            return text
+    found = _TASK_ID_IN_BYTES.search(answer.body)
+    return found.group(1).decode() if found else ""
 
 
 def _data(envelope: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -321,28 +421,66 @@ def _succeeded(data: Mapping[str, Any]) -> TaskState:
         try:
             result = json.loads(result)
         except (ValueError, RecursionError):
-            return Running("success without a readable result")
+            return UNREADABLE
     urls = result.get("resultUrls") if isinstance(result, dict) else None
-    found = [url for url in urls if isinstance(url, str)] if isinstance(urls, list) else []
+    found = [url for url in urls if _is_text(url)] if isinstance(urls, list) else []
     unique = tuple(dict.fromkeys(found))[:MAX_PICTURES]
-    return Succeeded(unique, _seconds(data)) if unique else Running("success without a link")
+    return Succeeded(unique, _seconds(data)) if unique else NO_LINK
 
 
 def _seconds(data: Mapping[str, Any]) -> float | None:
     cost_time, created, completed = (
         data.get(name) for name in ("costTime", "createTime", "completeTime")
     )
-    if isinstance(cost_time, int | float):
-        return cost_time / 1000
-    if isinstance(created, int | float) and isinstance(completed, int | float):
-        return max(0.0, (completed - created) / 1000)
+    if _is_number(cost_time):
+        return _not_absurd(cost_time / 1000)
+    if _is_number(created) and _is_number(completed):
+        return _not_absurd((completed - created) / 1000)
     return None
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and abs(value) < 10**18  # false for nan
+
+
+def _not_absurd(seconds: float) -> float | None:
+    return float(seconds) if 0 <= seconds < 10**6 else None
+
+
+def _is_text(value: object) -> bool:
+    """Whether it is text that can be stored and sent, which half a surrogate pair cannot."""
+    return isinstance(value, str) and value != "" and not re.search("[\ud800-\udfff]", value)
+
+
+def _text(value: object, length: int = 300) -> str:
+    return clean(value, length) if isinstance(value, str | int) else ""
+
+
+def _words(answer: Answer, envelope: Mapping[str, Any]) -> str:
+    """What an answer says in its own words: the API's, else those of whatever page came."""
+    if envelope:
+        return _detail(envelope)
+    page = re.sub(r"(?is)<(style|script)\b.*?</\1\s*>|<[^>]*>", " ", _beginning(answer.body))
+    return clean(" ".join(page.split()))
+
+
+def _beginning(body: bytes) -> str:
+    return body[:4096].decode("utf-8", "replace").replace("\ufffd", "")
 
 
 def _detail(envelope: Mapping[str, Any]) -> str:
     """The API's own words about an error, from wherever it has put them."""
-    inner = _data(envelope).get("error") or envelope.get("error") or envelope.get("message")
-    return clean(inner) if isinstance(inner, str) else ""
+    return next(iter(_said(envelope)), "")
+
+
+def _said(envelope: Mapping[str, Any]) -> list[str]:
+    """All that an envelope says about an error, in words and in identifiers, best first."""
+    data = _data(envelope)
+    places = [data.get("error"), envelope.get("error"), envelope.get("message")]
+    places += [data.get("message"), envelope.get("detail"), envelope.get("msg")]
+    places += [data.get("failMsg"), data.get("failCode"), envelope.get("code")]
+    words = [place.get("message") if isinstance(place, dict) else place for place in places]
+    return [clean(word) for word in words if isinstance(word, str) and word]
 
 
 def _quoted(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,18 +24,31 @@ class References:
     folder: Path
     sandbox: Sandbox | None
 
-    def link_to(self, reference: Any) -> str:
-        """The link for a link, a result, a file or a Pillow image; blocks while it reads files.
+    def read(self, reference: Any) -> str | Picture | Path:
+        """A link, a picture of ours or a file for whatever was given; blocks while it reads files.
 
-        Raises `RequestError` where there is none that the API could fetch.
+        Raises `RequestError` for anything else.
         """
         if isinstance(reference, Generation):
-            reference = reference.image
-        if isinstance(reference, str) and "://" in reference:
+            return reference.image
+        if isinstance(reference, Picture) or (isinstance(reference, str) and "://" in reference):
             return reference
-        if isinstance(reference, Picture):
-            return self._link_to_picture(reference)
-        return self._share(self._file_of(reference))
+        return self._file_of(reference)
+
+    def content(self, source: str | Picture | Path) -> str:
+        """What it shows, as far as it can be told: the link, or a hash of the file's bytes."""
+        if isinstance(source, str):
+            return source
+        if isinstance(source, Picture):
+            return source.sha256
+        with source.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    def link_to(self, source: str | Picture | Path) -> str:
+        """The link under which the API can fetch it. Raises `RequestError` where there is none."""
+        if isinstance(source, str):
+            return source
+        return self._link_to_picture(source) if isinstance(source, Picture) else self._share(source)
 
     def _link_to_picture(self, picture: Picture) -> str:
         if self.sandbox is not None:

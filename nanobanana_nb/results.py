@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeVar, overload
 
 from . import display, pictures
-from .errors import NanoBananaError, RequestError
-from .models import ImageRequest
+from .errors import DownloadError, NanoBananaError, RequestError, SubmitUnknown, WaitTimeout
+from .models import PRICE, ImageRequest
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -28,6 +29,14 @@ class Maker(Protocol):
     def edit(self) -> Callable[..., Coroutine[Any, Any, Any]]: ...
 
     def vary(self, generation: Generation, count: int) -> Coroutine[Any, Any, Any]: ...
+
+    def star(self, id: str, on: bool) -> Coroutine[Any, Any, Any]: ...  # noqa: A002
+
+    def note(self, id: str, text: str) -> Coroutine[Any, Any, Any]: ...  # noqa: A002
+
+    def submit_again(self, attempt_id: str) -> Coroutine[Any, Any, Generation]: ...
+
+    def dismiss(self, attempt_id: str) -> Coroutine[Any, Any, Any]: ...
 
     def wait(self, coroutine: Coroutine[Any, Any, T]) -> T: ...
 
@@ -65,6 +74,7 @@ class Generation:
     """What one request gave: its pictures, or the `error` that stands in their place.
 
     `cost` is in US dollars, `seconds` is how long the API took, `task_id` its id for the task.
+    `state` is the ledger's word, `remark` your own note, `warning` what is not as it should be.
     """
 
     request: ImageRequest
@@ -77,6 +87,10 @@ class Generation:
     sandbox: bool = False
     replayed: bool = False
     error: NanoBananaError | None = None
+    state: str = "stored"
+    starred: bool = False
+    remark: str = ""
+    warning: str = ""
     maker: Maker | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -88,7 +102,28 @@ class Generation:
         """The picture, or the first of several. Raises the error of a failed request."""
         if self.error is not None:
             raise self.error
+        if not self.images:
+            raise RequestError(f"There is no picture here: {self._gap().problem}")
         return self.images[0]
+
+    @property
+    def at_risk(self) -> Decimal:
+        """US dollars that may have been billed for nothing: nobody knows."""
+        return PRICE if isinstance(self.error, SubmitUnknown) else Decimal(0)
+
+    @property
+    def standing(self) -> str:
+        """What became of it, in the ledger's words."""
+        match self.error:
+            case None:
+                return self.state
+            case SubmitUnknown():
+                return "unknown"
+            case WaitTimeout():
+                return self.state if self.state in display.NOT_OVER else "parked"
+            case DownloadError(gone=gone):
+                return "expired" if gone else "ready"
+        return "failed" if self.state == "stored" else self.state
 
     @property
     def path(self) -> Path:
@@ -118,11 +153,33 @@ class Generation:
         maker = self._maker()
         return maker.wait(maker.vary(self, count))  # type: ignore[no-any-return]
 
+    def star(self, on: bool = True) -> Generation:
+        """Mark it, so that `nb.history(starred=True)` finds it; `star(False)` takes that back."""
+        maker = self._maker()
+        maker.wait(maker.star(self.id, on))
+        return replace(self, starred=on)
+
+    def note(self, text: str) -> Generation:
+        """Keep a note beside it, in place of an earlier one; `nb.history(words)` finds it."""
+        maker, remark = self._maker(), text.strip()
+        maker.wait(maker.note(self.id, remark))
+        return replace(self, remark=remark)
+
+    def submit_again(self) -> Generation:
+        """Send once more what may have been billed already; it may cost another $0.03."""
+        attempt, maker = self._attempt("submit again"), self._maker()
+        return maker.wait(maker.submit_again(attempt))
+
+    def dismiss(self) -> None:
+        """Take as settled what may have been billed, and show it no more."""
+        attempt, maker = self._attempt("dismiss"), self._maker()
+        maker.wait(maker.dismiss(attempt))
+
     def cards(self) -> list[display.Card]:
-        """What is shown of it: a card for each picture, or one for the failure."""
-        if self.error is not None:
-            return [display.Card(self.prompt, problem=str(self.error))]
-        return [self._card(picture) for picture in self.images]
+        """What is shown of it: a card for each picture, or one for what stands in its place."""
+        if self.error is not None or not self.images:
+            return [self._gap()]
+        return [self._card(number) for number in range(len(self.images))]
 
     def __repr__(self) -> str:
         return "\n".join(card.text for card in self.cards())
@@ -131,31 +188,77 @@ class Generation:
         cards = self.cards()
         if len(cards) == 1:
             return display.picture_card(cards[0], pictures.shrink(cards[0].preview))
-        return _gallery_bundle(cards, f"{len(cards)} pictures from one task", self._price())
+        headline = f"{len(cards)} pictures from one task"
+        return _gallery_bundle(list(enumerate(cards)), headline, self._price())
 
     def _maker(self) -> Maker:
         if self.maker is None:
             raise RequestError("This result was made without a studio; use nb.edit(...) instead.")
         return self.maker
 
-    def _card(self, picture: Picture) -> display.Card:
+    def _attempt(self, what: str) -> str:
+        if not isinstance(self.error, SubmitUnknown):
+            raise RequestError(f"There is nothing to {what}: it is known what became of this one.")
+        return self.error.attempt_id or self.id
+
+    def _card(self, number: int) -> display.Card:
+        picture = self.images[number]
         size = f"{picture.width} × {picture.height} {picture.format}"
         seconds = f"{self.seconds:.1f} s" if self.seconds is not None and not self.replayed else ""
+        which = f"images[{number}]" if len(self.images) > 1 else ""
         return display.Card(
             self.prompt,
             self.maker.preview(picture.path) if self.maker else b"",
             picture.width,
             picture.height,
-            tuple(fact for fact in (size, seconds) if fact),
+            tuple(fact for fact in (which, size, seconds) if fact),
             self._price(),
             _short(picture.path.parent),
             picture.path.name,
+            starred=self.starred,
+            remarks=self._remarks(),
         )
+
+    def _gap(self) -> display.Card:
+        """What stands in the place of a picture."""
+        under_way = self.standing in display.NOT_OVER
+        words = "nb.resume() brings it here." if under_way else "It ended without a picture."
+        plain = display.Card(
+            self.prompt,
+            problem=str(self.error or words),
+            state=self.standing,
+            starred=self.starred,
+            remarks=self._remarks(),
+        )
+        if not isinstance(self.error, SubmitUnknown):
+            return plain
+        attempt = self.error.attempt_id or self.id
+        return replace(
+            plain,
+            problem=_why(self.error),
+            price=display.money(self.at_risk) + self._money(),
+            attempt=attempt,
+            facts=(when(self.created), f"attempt {attempt}"),
+        )
+
+    def _remarks(self) -> tuple[str, ...]:
+        again: tuple[str, ...] = ()
+        said = "shown again" in str(self.error)
+        if self.replayed and not said and self.standing in ("failed", "expired", "rejected"):
+            again = (
+                f"This was the answer of {when(self.created)}, shown again for $0.00.",
+                "Run the cell again, or say --new, to draw it anew.",
+            )
+        note = f"Note: {self.remark}" if self.remark else ""
+        return tuple(remark for remark in (self.warning, note, *again) if remark)
 
     def _price(self) -> str:
         if self.replayed:
             return "shown again, $0.00"
-        return display.money(self.cost) + (" of sandbox money" if self.sandbox else "")
+        return display.money(self.cost) + self._money()
+
+    def _money(self) -> str:
+        return " of sandbox money" if self.sandbox else ""
 
 
 class Gallery(Sequence[Generation]):
@@ -168,11 +271,11 @@ class Gallery(Sequence[Generation]):
     def __getitem__(self, index: int) -> Generation: ...
 
     @overload
-    def __getitem__(self, index: slice) -> Gallery: ...
+    def __getitem__(self, index: slice) -> Self: ...
 
-    def __getitem__(self, index: int | slice) -> Generation | Gallery:
+    def __getitem__(self, index: int | slice) -> Generation | Self:
         if isinstance(index, slice):
-            return Gallery(self._generations[index])
+            return self._with(self._generations[index])
         return self._generations[index]
 
     def __len__(self) -> int:
@@ -189,6 +292,11 @@ class Gallery(Sequence[Generation]):
         return Gallery(one for one in self if one.error is not None)
 
     @property
+    def at_risk(self) -> Decimal:
+        """US dollars that may have been billed for nothing."""
+        return sum((one.at_risk for one in self), Decimal(0))
+
+    @property
     def cost(self) -> Decimal:
         """US dollars for all of them."""
         return sum((one.cost for one in self), Decimal(0))
@@ -200,25 +308,73 @@ class Gallery(Sequence[Generation]):
         return [picture.save(target) for picture in self.images]
 
     def __repr__(self) -> str:
-        lines = (f"  [{number}] {one!r}" for number, one in enumerate(self))
-        return "\n".join((" · ".join(self._headline()), *lines))
+        return "\n".join((" · ".join(self._headline()), *display.gallery_lines(self._numbered())))
 
     def _repr_mimebundle_(self, **_: object) -> display.Bundle:
-        return _gallery_bundle([card for one in self for card in one.cards()], *self._headline())
+        return _gallery_bundle(self._numbered(), *self._headline())
+
+    def _with(self, generations: Iterable[Generation]) -> Self:
+        """The same kind of gallery with others in it."""
+        return type(self)(generations)
+
+    def _numbered(self) -> list[tuple[int, display.Card]]:
+        return [(number, card) for number, one in enumerate(self) for card in one.cards()]
 
     def _headline(self) -> tuple[str, str]:
         """What there is, and its price."""
-        count, failed = len(self.images), len(self.failed)
-        there_is = f"{count} {'picture' if count == 1 else 'pictures'}"
-        sandbox = " of sandbox money" if any(one.sandbox for one in self) else ""
-        price = display.money(self.cost) + sandbox
-        return there_is + (f", {failed} failed" if failed else ""), price
+        again = sum(one.replayed for one in self)
+        if again == len(self) > 0:
+            price = "shown again, $0.00"
+        else:
+            price = self._spent() + (f", {again} shown again" if again else "")
+        return ", ".join((self._there_is(), *self._missing())), price
+
+    def _there_is(self) -> str:
+        count = len(self.images)
+        return f"{count} {'picture' if count == 1 else 'pictures'}"
+
+    def _missing(self) -> list[str]:
+        """How many have no picture, and why."""
+        counts = Counter(_kind(one) for one in self if one.error is not None or not one.images)
+        risk = {_AT_RISK: f" ({display.money(self.at_risk)})"}
+        return [f"{counts[kind]} {kind}{risk.get(kind, '')}" for kind in _KINDS if counts[kind]]
+
+    def _spent(self) -> str:
+        """What was surely billed for it; what is shown again costs nothing."""
+        new = [one for one in self if not one.replayed]
+        sandbox = " of sandbox money" if any(one.sandbox for one in new) else ""
+        return display.money(sum((one.cost for one in new), Decimal(0))) + sandbox
 
 
-def _gallery_bundle(cards: list[display.Card], headline: str, price: str) -> display.Bundle:
-    sheet = pictures.contact_sheet([card.preview for card in cards])
+_AT_RISK: Final = "may have been billed"
+_KINDS: Final = ("failed", _AT_RISK, "under way")
+
+
+def _kind(one: Generation) -> str:
+    """How one without a picture is counted."""
+    if one.at_risk:
+        return _AT_RISK
+    return "under way" if one.standing in display.NOT_OVER else "failed"
+
+
+def when(moment: datetime) -> str:
+    """Date and time where the reader is."""
+    return f"{moment.astimezone():%Y-%m-%d %H:%M}"
+
+
+def _why(error: SubmitUnknown) -> str:
+    """What came in between; the card says the rest of `protocol.maybe_billed` in its own way."""
+    _, found, why = str(error).rpartition("billed ($0.03): ")
+    why, _, _ = why.partition(". It is not sent again")
+    return f"{why[0].upper()}{why[1:]}." if found and why else str(error)
+
+
+def _gallery_bundle(
+    cards: list[tuple[int, display.Card]], headline: str, price: str
+) -> display.Bundle:
+    sheet = pictures.contact_sheet([card.preview for _, card in cards])
     # In a grid a smaller preview does, so that many pictures keep the notebook small.
-    small = [replace(card, preview=pictures.shrink(card.preview)) for card in cards]
+    small = [(n, replace(card, preview=pictures.shrink(card.preview))) for n, card in cards]
     return display.gallery_card(small, headline, price, sheet)
 
 

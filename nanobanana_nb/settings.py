@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import secrets
 import sys
 from dataclasses import dataclass, field, replace
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, Final, Literal, NoReturn
 from urllib.parse import urlsplit
@@ -39,6 +42,11 @@ class Secret:
         """The key itself, for the Authorization header and nothing else."""
         return self._value
 
+    @property
+    def account(self) -> str:
+        """A short one-way mark of the key, by which tasks of one account are told from others'."""
+        return hashlib.sha256(f"nanobanana_nb {self._value}".encode()).hexdigest()[:12]
+
     def __repr__(self) -> str:
         return "Secret(***)"
 
@@ -56,9 +64,13 @@ class Secret:
 class Settings:
     """How the toolkit works. `Settings.load()` reads what is not given from the environment.
 
-    `home` holds the ledger, `pictures` the image files. `first_poll`, `poll_interval` and
-    `deadline` are seconds. `sandbox` says when to draw offline: `auto` (no key, in IPython),
-    `always` or `never`.
+    `home` holds the ledger, `pictures` the image files. `first_poll`, `poll_interval`, `deadline`,
+    `timeout` (for one answer of the API; a submit gets four times that) and `backoff` (before the
+    second try) are seconds. `sandbox` says when to draw offline: `auto` (no key, in IPython),
+    `always` or `never`. `budget` is US dollars a day for this home, across kernels; None is no cap.
+    `task_retries` says how often a task that the model failed at is drawn again, each time at its
+    price. `resend` says whether a submit to which the API itself answers 500, 502 or 503 is sent
+    again: it assumes that such an answer means that no task was made, as the API's page does.
     """
 
     api_key: Secret | None = None
@@ -68,15 +80,23 @@ class Settings:
     first_poll: float = 10.0
     poll_interval: float = 3.0
     deadline: float = 900.0
+    timeout: float = 30.0
+    backoff: float = 1.0
     sandbox: SandboxMode = "auto"
+    budget: Decimal | None = None
+    task_retries: int = 0
+    resend: bool = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "base_url", _checked_base_url(self.base_url))
         if self.sandbox not in ("auto", "always", "never"):
             raise ConfigError(f"NANOBANANA_SANDBOX is {self.sandbox!r}; use auto, always or never.")
-        for name in ("first_poll", "poll_interval", "deadline"):
+        object.__setattr__(self, "budget", read_budget(self.budget))
+        if not isinstance(self.task_retries, int) or not 0 <= self.task_retries <= 5:
+            raise ConfigError(f"task_retries is {self.task_retries!r}; give a number from 0 to 5.")
+        for name in ("first_poll", "poll_interval", "deadline", "timeout", "backoff"):
             value = getattr(self, name)
-            if not 0 <= value < 86_400:
+            if not 0 <= value < 86_400 or (name == "timeout" and not value):
                 raise ConfigError(f"{name} is {value!r}; give seconds from 0 to a day.")
 
     @classmethod
@@ -85,6 +105,11 @@ class Settings:
         if isinstance(given.get("api_key"), str):
             given["api_key"] = Secret(given["api_key"])
         return cls(**(_from_environment() | given))
+
+    @property
+    def ledger(self) -> Path:
+        """The file of the ledger."""
+        return self.home / "ledger.sqlite3"
 
     def with_key(self, key: str) -> Settings:
         """The same settings with another key."""
@@ -95,7 +120,7 @@ class Settings:
         for folder in (self.home, self.pictures):
             try:
                 folder.mkdir(parents=True, exist_ok=True)
-                probe = folder / f".write-test-{os.getpid()}"
+                probe = folder / f".write-test-{secrets.token_hex(4)}"
                 probe.touch()
                 probe.unlink()
             except OSError as error:
@@ -117,10 +142,27 @@ def _from_environment() -> dict[str, Any]:
         found["pictures"] = found["home"] / "pictures"
     if sandbox := env.get("NANOBANANA_SANDBOX"):
         found["sandbox"] = sandbox
+    if budget := env.get("NANOBANANA_BUDGET"):
+        found["budget"] = budget
     for name in ("first_poll", "poll_interval"):
         if text := env.get(f"NANOBANANA_{name.upper()}"):
             found[name] = _seconds(name, text)
     return found
+
+
+def read_budget(value: Any) -> Decimal | None:
+    """US dollars a day from a number or text such as "$2.50"; None or nothing: no cap."""
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return None
+    try:
+        budget = Decimal(str(value).strip().removeprefix("$"))
+    except InvalidOperation:
+        budget = Decimal("NaN")
+    if not budget.is_finite() or budget < 0:
+        raise ConfigError(
+            f"The budget (NANOBANANA_BUDGET) is {value!r}; give US dollars a day, such as 2.50."
+        )
+    return budget
 
 
 def _seconds(name: str, text: str) -> float:
@@ -132,9 +174,14 @@ def _seconds(name: str, text: str) -> float:
         ) from None
 
 
+def in_colab() -> bool:
+    """Whether this is a notebook of Google Colab."""
+    return "google.colab" in sys.modules
+
+
 def _colab_secret() -> str | None:
     """The key from Colab's Secrets, where there are any; asking may take 10 s without a browser."""
-    if "google.colab" not in sys.modules:
+    if not in_colab():
         return None
     from google.colab import userdata
 

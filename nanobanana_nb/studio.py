@@ -1,29 +1,50 @@
-"""The use cases: generate, edit, vary, resume. Async, with one bridge for those who block."""
+"""The use cases: generate, edit, vary, resume, history. Async, with one bridge for who blocks."""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import time
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal, TypedDict, TypeVar, Unpack, overload
 
-from . import display, links, models, protocol, sandbox, screen, tasks
+from . import (
+    accounting,
+    cells,
+    display,
+    links,
+    models,
+    outcomes,
+    pictures,
+    protocol,
+    replay,
+    reporting,
+    sandbox,
+    schema,
+    screen,
+)
+from .archive import History
+from .cells import Cell
 from .client import Client
-from .errors import NanoBananaError, RequestError, Stopped
-from .ledger import Ledger, TaskRow
+from .collecting import Collector
+from .errors import NanoBananaError, RequestError, Stopped, TaskNotFound
+from .ledger import UNFINISHED, Account, Ledger, TaskRow
 from .models import PRICE, ImageRequest
+from .outcomes import Outcome
 from .pacing import Schedule
 from .pictures import PictureStore
 from .portal import Portal
 from .references import References
 from .results import Gallery, Generation, Picture
 from .screen import Screen
-from .settings import HOW_TO_SET_THE_KEY, Secret, Settings
-from .tasks import Outcome, TaskRunner
+from .settings import HOW_TO_SET_THE_KEY, Secret, Settings, read_budget
+from .submitting import Breaker, Submitter
+from .tasks import Order, TaskRunner, Terms
 
 T = TypeVar("T")
 
@@ -42,6 +63,8 @@ class Options(TypedDict, total=False):
     aspect_ratio: str
     output_format: str
     image_urls: Sequence[Any]
+    new: bool
+    task_retries: int
     confirm: bool
 
 
@@ -53,7 +76,7 @@ class _Workshop:
     ledger: Ledger
     runner: TaskRunner
     references: References
-    origin: str
+    account: Account
 
 
 class Studio:
@@ -66,9 +89,12 @@ class Studio:
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings or Settings.load()
         self.last: Generation | None = None
+        self._budget = self.settings.budget
         self._portal = Portal()
         self._opening = asyncio.Lock()
         self._workshop: _Workshop | None = None
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._forget)
 
     async def __aenter__(self) -> Studio:
         return self
@@ -92,47 +118,118 @@ class Studio:
             return self._key() is None and screen.in_ipython()
         return self.settings.sandbox == "always"
 
+    @property
+    def budget(self) -> Decimal | None:
+        """US dollars a day that this home may spend, across kernels; None is no cap."""
+        return self._budget
+
+    @budget.setter
+    def budget(self, dollars: Decimal | float | str | None) -> None:
+        self._budget = read_budget(dollars)
+
     @overload
-    async def generate(
+    def generate(
         self, prompt: str, *, count: Literal[1] = 1, **options: Unpack[Options]
-    ) -> Generation: ...
+    ) -> Coroutine[Any, Any, Generation]: ...
 
     @overload
-    async def generate(
+    def generate(
         self, prompt: str, *, count: int, **options: Unpack[Options]
-    ) -> Generation | Gallery: ...
+    ) -> Coroutine[Any, Any, Generation | Gallery]: ...
 
-    async def generate(
+    def generate(
         self, prompt: str, *, count: int = 1, **options: Unpack[Options]
-    ) -> Generation | Gallery:
+    ) -> Coroutine[Any, Any, Generation | Gallery]:
         """Draw a picture ($0.03); with `count` above 1 a `Gallery`, with failures inside it.
 
         Options: `aspect_ratio` (default 1:1, or auto with references), `output_format` (png or
         jpeg), `image_urls` (links and whatever else can stand for a picture: results, and, where
-        they can be served, files and Pillow images), `confirm=True` for more than 20 at once.
+        they can be served, files and Pillow images), `task_retries` (how often to draw again, each
+        time at its price, where the model failed), `confirm=True` for more than 20 at once.
+        In a notebook, a cell that runs for the first time in a kernel shows what an earlier run of
+        it drew, at no cost, unless `new=True`.
         Raises `NanoBananaError`s, which say what to do next.
         """
-        return await self._awaited(self._generate(prompt, count, options))
+        # The cell is the one that calls, whenever and wherever this is awaited.
+        return self._awaited(self._generate(prompt, count, options, cells.running()))
 
-    async def edit(
+    def gallery(
+        self, prompt: str, *, count: int = 1, **options: Unpack[Options]
+    ) -> Coroutine[Any, Any, Gallery]:
+        """As `generate`, but always a `Gallery`: also a single failure stands in it as such."""
+        return self._awaited(self._generate_all(prompt, count, options, cells.running()))
+
+    def edit(
         self, reference: Any, prompt: str, *, count: int = 1, **options: Unpack[Options]
-    ) -> Generation | Gallery:
+    ) -> Coroutine[Any, Any, Generation | Gallery]:
         """A picture made from another one, or from a list of up to five, in their order."""
         options["image_urls"] = reference if isinstance(reference, list | tuple) else [reference]
-        return await self.generate(prompt, count=count, **options)
+        return self.generate(prompt, count=count, **options)
 
-    async def vary(self, generation: Generation, count: int = 4) -> Gallery:
+    def vary(
+        self, generation: Generation, count: int = 4, *, new: bool = False
+    ) -> Coroutine[Any, Any, Gallery]:
         """The same request `count` times more."""
         check_count(count)
-        return await self._awaited(self._draw([generation.request] * count))
+        cell = cells.running()
+        return self._awaited(self._vary(generation, count, new, cell))
 
     async def resume(self, task_id: str | None = None) -> Gallery:
-        """Wait for accepted tasks that are not on disk yet, all or one; nothing is submitted."""
+        """Wait for accepted tasks that are not on disk yet, all or one; nothing is submitted.
+
+        `task_id` may also be that of a task that was sent from another machine with this key.
+        """
         return await self._awaited(self._resume(task_id))
+
+    async def submit_again(self, attempt_id: str) -> Generation:
+        """Draw anew what may have been billed already, for another $0.03: a person's own act."""
+        return await self._awaited(self._submit_again(attempt_id))
+
+    async def dismiss(self, attempt_id: str) -> None:
+        """No longer show an attempt that may have been billed."""
+        await self._awaited(self._dismiss(attempt_id))
+
+    async def history(
+        self,
+        words: str = "",
+        *,
+        since: datetime | date | str | None = None,
+        state: str | Sequence[str] = (),
+        starred: bool | None = None,
+    ) -> History:
+        """Everything that was drawn here and matches, newest first.
+
+        `words` must all stand in the prompt or the note, `since` is a date or time (or its ISO
+        text), `state` one or several of the ledger's words, such as stored, failed or unknown.
+        """
+        return await self._awaited(self._history(words, since, state, starred))
+
+    async def star(self, id: str, on: bool) -> None:  # noqa: A002
+        """Mark a picture of the history, or take the mark away."""
+        await self._awaited(self._annotate(id, starred=int(on)))
+
+    async def note(self, id: str, text: str) -> None:  # noqa: A002
+        """Write a note to a picture of the history."""
+        await self._awaited(self._annotate(id, note=text))
 
     async def balance(self) -> Decimal:
         """US dollars left for this key."""
         return await self._awaited(self._balance())
+
+    async def account(self) -> accounting.Report:
+        """The balance, what was spent, what is in doubt, and whether all of it agrees."""
+        return await self._awaited(self._account())
+
+    def recover(self) -> None:
+        """Bring home in the background what an ended kernel left behind, if there is anything."""
+        if not self.sandboxed and schema.anything_left(self.settings.ledger):
+            self._portal.start(self._recover())
+
+    def news(self) -> str:
+        """What came back in the background since this was last asked, in one line, or nothing."""
+        if self._workshop is None:
+            return ""
+        return accounting.news(self._workshop.runner.take_news())
 
     def wait(self, coroutine: Coroutine[Any, Any, T], on: Screen | None = None) -> T:
         """Block for one of the methods above, showing its progress in the cell or terminal.
@@ -172,72 +269,190 @@ class Studio:
 
     # What follows runs on the portal's loop.
 
-    async def _generate(self, prompt: str, count: int, options: Options) -> Generation | Gallery:
-        check_count(count, confirm=options.get("confirm", False))
-        request = await self._request(prompt, options)
-        gallery = await self._draw([request] * count)
-        if count > 1:
-            return gallery
-        if gallery[0].error is not None:
-            raise gallery[0].error
-        return gallery[0]
+    async def _generate(
+        self, prompt: str, count: int, options: Options, cell: Cell | None
+    ) -> Generation | Gallery:
+        gallery = await self._generate_all(prompt, count, options, cell)
+        return gallery if count > 1 else _one_of(gallery)
 
-    async def _request(self, prompt: str, options: Options) -> ImageRequest:
-        """The request, with every reference turned into a link; refused before anything is sent."""
+    async def _generate_all(
+        self, prompt: str, count: int, options: Options, cell: Cell | None
+    ) -> Gallery:
+        check_count(count, confirm=options.get("confirm", False))
         ratio, output_format = options.get("aspect_ratio", ""), options.get("output_format", "png")
-        plain = ImageRequest(prompt, ratio, output_format)
         given = options.get("image_urls", ())
-        if not given:
-            return plain
         if isinstance(given, str) or not isinstance(given, Sequence):
             raise RequestError("image_urls takes a list of links or pictures.")
         models.check_image_count(len(given))
-        references = (await self._open()).references
-        urls = [await asyncio.to_thread(references.link_to, reference) for reference in given]
-        return ImageRequest(prompt, ratio, output_format, tuple(urls))
-
-    async def _draw(self, requests: Sequence[ImageRequest]) -> Gallery:
+        plain = ImageRequest(prompt, ratio or ("auto" if given else ""), output_format)
         workshop = await self._open()
-        gallery = self._gallery(await workshop.runner.draw(requests))
+        read = workshop.references
+        sources = [await asyncio.to_thread(read.read, reference) for reference in given]
+        contents = [await asyncio.to_thread(read.content, source) for source in sources]
+        new = options.get("new", False)
+        orders = await self._orders(plain, contents, count, cell, new=new)
+        if sources and any(order.earlier is None for order in orders):
+            urls = [await asyncio.to_thread(read.link_to, source) for source in sources]
+            request = replace(plain, image_urls=tuple(urls))
+            orders = [replace(order, request=request) for order in orders]
+        return await self._draw(orders, options.get("task_retries"))
+
+    async def _vary(
+        self, generation: Generation, count: int, new: bool, cell: Cell | None
+    ) -> Gallery:
+        contents = [f"varied {generation.id}"]
+        await self._open()
+        return await self._draw(
+            await self._orders(generation.request, contents, count, cell, new=new)
+        )
+
+    async def _orders(
+        self,
+        request: ImageRequest,
+        references: Sequence[str],
+        count: int,
+        cell: Cell | None,
+        *,
+        new: bool,
+    ) -> list[Order]:
+        """The same request `count` times, each with what an earlier run of the cell got for it."""
+        if cell is None:
+            return [Order(request)] * count
+        workshop = await self._open()
+        keys = replay.keys(cell, request, references, workshop.account, count)
+        if not cell.first or new:
+            return [Order(request, key) for key in keys]
+        return [Order(request, key, await workshop.ledger.latest(key)) for key in keys]
+
+    async def _draw(self, orders: Sequence[Order], task_retries: int | None = None) -> Gallery:
+        workshop = await self._open()
+        retries = self.settings.task_retries if task_retries is None else task_retries
+        terms = Terms(self.budget, retries)
+        gallery = self._gallery(await workshop.runner.draw(orders, terms))
         self.last = next((one for one in reversed(gallery) if one.error is None), self.last)
         return gallery
 
     async def _resume(self, task_id: str | None) -> Gallery:
         workshop = await self._open()
         if task_id is None:
-            rows = await workshop.ledger.unfinished(workshop.origin)
+            rows = await workshop.ledger.unfinished(workshop.account)
             return self._gallery(await workshop.runner.resume(rows))
-        row = await workshop.ledger.find(task_id)
+        row = await workshop.ledger.find(task_id) or await workshop.ledger.get(task_id)
         if row is None:
-            raise RequestError(
-                f"Task {protocol.clean(task_id, 60)} is not in the ledger of this home "
-                f"({self._home().home}); check the id and NANOBANANA_HOME."
-            )
+            row = await self._adopted(task_id)
+        if row.state not in UNFINISHED:
+            return self._gallery([outcomes.of(row)])
         return self._gallery(await workshop.runner.resume([row], only=True))
 
+    async def _adopted(self, task_id: str) -> TaskRow:
+        """A task that another machine sent, noted here once the API says that it knows it."""
+        workshop = await self._open()
+        shown = protocol.clean(task_id, 60)
+        try:
+            await workshop.client.status(task_id)
+        except TaskNotFound:
+            raise RequestError(
+                f"Task {shown} is not in the ledger of this home ({self._home().home}), and the "
+                "API does not know it; check the id, NANOBANANA_HOME and the key."
+            ) from None
+        request = ImageRequest(f"(task {shown}, sent from elsewhere)")
+        return await workshop.ledger.adopt(task_id, request, workshop.account)
+
+    async def _submit_again(self, attempt_id: str) -> Generation:
+        row = await self._in_doubt(attempt_id)
+        gallery = await self._draw([Order(row.request, row.cell, follows=row.id)])
+        if gallery[0].task_id:
+            await self._dismiss(row.id)
+        return _one_of(gallery)
+
+    async def _dismiss(self, attempt_id: str) -> None:
+        row = await self._in_doubt(attempt_id)
+        await (await self._open()).ledger.move(row.id, "abandoned")
+
+    async def _in_doubt(self, attempt_id: str) -> TaskRow:
+        row = await (await self._open()).ledger.get(attempt_id)
+        if row is None or row.state != "unknown":
+            raise RequestError(
+                f"There is no attempt {protocol.clean(attempt_id, 60)!r} in doubt; "
+                'nb.history(state="unknown") lists those that are.'
+            )
+        return row
+
+    async def _history(
+        self,
+        words: str,
+        since: datetime | date | str | None,
+        state: str | Sequence[str],
+        starred: bool | None,
+    ) -> History:
+        states = [state] if isinstance(state, str) else list(state)
+        begin = None if since is None else _moment(since)
+        ledger = (await self._open()).ledger
+        states = [one for one in states if one]
+        rows = await ledger.history(words, begin, states, starred)
+        asked = [words, *states, f"since {since}" if since else "", "starred" if starred else ""]
+        found = (self._generation(outcomes.of(row)) for row in rows)
+        return History(found, ", ".join(filter(None, asked)))
+
+    async def _annotate(self, id: str, **columns: Any) -> None:  # noqa: A002
+        await (await self._open()).ledger.annotate(id, **columns)
+
     async def _balance(self) -> Decimal:
-        return await (await self._open()).client.balance()
+        workshop = await self._open()
+        balance = await workshop.client.balance()
+        await workshop.ledger.balance_seen(workshop.account, balance)
+        return balance
+
+    async def _account(self) -> accounting.Report:
+        workshop = await self._open()
+        balance = await workshop.client.balance()
+        earlier = await workshop.ledger.balance_seen(workshop.account, balance)
+        spent = await workshop.ledger.spent()
+        money = " of sandbox money" if self.sandboxed else ""
+        return accounting.report(balance, spent, self.budget, earlier, money)
+
+    async def _recover(self) -> None:
+        (await self._open()).runner.watch()
 
     async def _open(self) -> _Workshop:
         async with self._opening:
             if self._workshop is None:
                 self._workshop = await asyncio.to_thread(self._made)
+                self._workshop.runner.watch()
             return self._workshop
 
     def _made(self) -> _Workshop:
         settings = self._home()
         settings.check_writable()
-        schedule = Schedule(settings.first_poll, settings.poll_interval, settings.deadline)
-        imitation, base_url, origin = None, settings.base_url, settings.base_url
+        imitation, base_url, key = None, settings.base_url, self._key()
+        schedule = Schedule(
+            settings.first_poll,
+            settings.poll_interval,
+            settings.deadline,
+            backoff=settings.backoff,
+        )
+        account = Account(base_url, key.account if key else "")
         if self.sandboxed:
             imitation = sandbox.Sandbox().start()
-            base_url, origin = imitation.url, "sandbox"
+            base_url, key, account = imitation.url, Secret("sandbox"), Account("sandbox")
             schedule = Schedule(0.4, 0.2, settings.deadline, expected=2.0, backoff=0.2)
-        key = Secret("sandbox") if imitation else self._key()
-        client = Client(key, base_url=base_url, schedule=schedule)
-        ledger = Ledger(settings.home / "ledger.sqlite3")
-        money = " of sandbox money" if imitation else ""
-        runner = TaskRunner(client, ledger, self._store(), origin, money)
+        client = Client(
+            key,
+            base_url=base_url,
+            schedule=schedule,
+            timeout=settings.timeout,
+            resend=settings.resend,
+        )
+        ledger = Ledger(settings.ledger)
+        store = self._store()
+        store.sweep(time.time())
+        folders = (settings.home, settings.pictures)
+        runner = TaskRunner(
+            Submitter(client, ledger, Breaker(), lambda: pictures.check_room(folders)),
+            Collector(client, ledger, store, forgetful=imitation is not None),
+            account,
+            " of sandbox money" if imitation else "",
+        )
         references = References(settings.home / "references", imitation)
 
         async def close() -> None:
@@ -247,7 +462,7 @@ class Studio:
                 imitation.close()
 
         self._portal.on_close(close)
-        return _Workshop(client, ledger, runner, references, origin)
+        return _Workshop(client, ledger, runner, references, account)
 
     def _home(self) -> Settings:
         """The sandbox keeps a home of its own, so that its tasks never mix with paid ones."""
@@ -261,7 +476,8 @@ class Studio:
 
     def _store(self) -> PictureStore:
         settings = self._home()
-        return PictureStore(settings.pictures, settings.home / "previews")
+        elsewhere = pictures.refuges(settings.home)
+        return PictureStore(settings.pictures, settings.home / "previews", elsewhere)
 
     def _key(self) -> Secret | None:
         """The key; a sandbox on this machine, started by hand, takes any."""
@@ -283,9 +499,19 @@ class Studio:
             seconds=row.seconds,
             created=created,
             sandbox=self.sandboxed,
+            replayed=outcome.replayed,
+            state=row.state,
+            starred=row.starred,
+            remark=row.note,
+            warning=outcome.warning,
             error=outcome.error,
             maker=self,
         )
+
+    def _forget(self) -> None:
+        """In a forked child the ledger's thread and the connections are those of the parent."""
+        self._opening = asyncio.Lock()
+        self._workshop = None
 
 
 def check_count(count: int, *, confirm: bool = False) -> None:
@@ -299,6 +525,13 @@ def check_count(count: int, *, confirm: bool = False) -> None:
         )
 
 
+def _one_of(gallery: Gallery) -> Generation:
+    """The only generation, or its error raised."""
+    if gallery[0].error is not None:
+        raise gallery[0].error
+    return gallery[0]
+
+
 def _pictures(row: TaskRow, created: datetime) -> tuple[Picture, ...]:
     return tuple(
         Picture(one.file, one.url, created + LINK_LIFE, one.width, one.height, one.sha256)
@@ -308,4 +541,18 @@ def _pictures(row: TaskRow, created: datetime) -> tuple[Picture, ...]:
 
 
 def _farewell(live: Screen) -> str:
-    return f"No longer waiting. {tasks.what_goes_on(live.latest)}"
+    return f"No longer waiting. {reporting.what_goes_on(live.latest)}"
+
+
+def _moment(since: datetime | date | str) -> float:
+    """Unix time of a date, a time or its ISO text; times without a zone are local."""
+    if isinstance(since, str):
+        try:
+            since = datetime.fromisoformat(since)
+        except ValueError:
+            raise RequestError(
+                f"since is {since!r}; give a date such as 2026-11-22, or a datetime."
+            ) from None
+    if not isinstance(since, datetime):
+        since = datetime(since.year, since.month, since.day)  # noqa: DTZ001 - local midnight
+    return since.timestamp()

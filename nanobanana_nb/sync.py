@@ -2,28 +2,74 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
+from collections.abc import Sequence
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Literal, Unpack, overload
 
 from . import screen
+from .archive import History
+from .errors import NanoBananaError
 from .results import Gallery, Generation
-from .settings import Settings
+from .settings import Settings, in_colab
 from .studio import SANDBOX_NOTICE, Options, Studio
 
 _default: Studio | None = None
+_used = False
+_told = False
 
 
-def default_studio() -> Studio:
-    """The studio behind the module-level verbs and the magics; says once if it is a sandbox."""
+def default_studio(*, news: bool = True) -> Studio:
+    """The studio behind the module-level verbs and the magics.
+
+    Says once if it is a sandbox, and with `news` what came back in the background.
+    """
+    global _used, _told
+    studio = _current()
+    _used = True
+    if studio.sandboxed and not _told:
+        screen.say(SANDBOX_NOTICE, notice=True)
+    _told = studio.sandboxed
+    if news and (came_back := studio.news()):
+        screen.say(came_back)
+    return studio
+
+
+def recover() -> None:
+    """Bring home in the background what an ended kernel left behind, without a word for now.
+
+    A setting that is wrong is told at the first use; Colab, which asks people before it gives out
+    a key, is left in peace until then.
+    """
+    if not in_colab():
+        with contextlib.suppress(NanoBananaError):
+            _current().recover()
+
+
+def _current() -> Studio:
+    """The default studio; a new one where the key was set after the extension was loaded, or
+    after the sandbox has told how to set it."""
     global _default
     if _default is None:
         _default = Studio()
-        if _default.sandboxed:
-            screen.say(SANDBOX_NOTICE, notice=True)
-    elif _default.sandboxed and (settings := Settings.load()) != _default.settings:
-        _default = Studio(settings)  # a key was set since, as the notice told
+    elif (_default.sandboxed or not _used) and (settings := Settings.load()) != _default.settings:
+        _default = _heir(settings)
     return _default
+
+
+def _heir(settings: Settings) -> Studio:
+    """A new studio, under the budget of the one before it, which may have been set since."""
+    studio = Studio(settings)
+    if _default is not None and _default.budget != _default.settings.budget:
+        studio.budget = _default.budget
+    return studio
+
+
+def set_budget(dollars: float | None) -> None:
+    """A new budget for the default studio, in US dollars a day."""
+    _current().budget = Decimal(str(dollars)) if dollars is not None else None
 
 
 @overload
@@ -48,16 +94,28 @@ def edit(
     return studio.wait(studio.edit(reference, prompt, count=count, **options))
 
 
-def vary(generation: Generation, count: int = 4) -> Gallery:
+def vary(generation: Generation, count: int = 4, *, new: bool = False) -> Gallery:
     """The same request `count` times more; see `Studio.vary`."""
     studio = default_studio()
-    return studio.wait(studio.vary(generation, count))
+    return studio.wait(studio.vary(generation, count, new=new))
 
 
 def resume(task_id: str | None = None) -> Gallery:
     """Wait for accepted tasks that are not on disk yet; nothing is submitted."""
-    studio = default_studio()
+    studio = default_studio(news=False)
     return studio.wait(studio.resume(task_id))
+
+
+def history(
+    words: str = "",
+    *,
+    since: datetime | date | str | None = None,
+    state: str | Sequence[str] = (),
+    starred: bool | None = None,
+) -> History:
+    """Everything that was drawn here and matches, newest first; see `Studio.history`."""
+    studio = default_studio()
+    return studio.wait(studio.history(words, since=since, state=state, starred=starred))
 
 
 def balance() -> Decimal:
@@ -69,5 +127,5 @@ def balance() -> Decimal:
 def login() -> None:
     """Ask for the API key and keep it for this kernel only; it is stored nowhere."""
     global _default
-    _default = Studio(Settings.load().with_key(getpass.getpass("APIXO API key: ").strip()))
+    _default = _heir(Settings.load().with_key(getpass.getpass("APIXO API key: ").strip()))
     screen.say("The key is kept for this kernel.")

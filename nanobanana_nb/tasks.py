@@ -1,4 +1,4 @@
-"""One task's way from the intent to the file: where client, ledger and pictures meet.
+"""Many tasks side by side: each from its intent to its file, joined, repeated and recovered.
 
 Money's order of events: the intent on disk, then the submit; its task id on disk, then the
 waiting; the links on disk, then the download; the file on disk, and only then "stored".
@@ -13,316 +13,218 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 
-from . import display
-from .client import Client, chance
-from .errors import (
-    AccessDenied,
-    APIError,
-    DownloadError,
-    KeyRefused,
-    LedgerError,
-    NanoBananaError,
-    RequestError,
-    SubmitUnknown,
-    TaskNotFound,
-    TransportError,
-    WaitTimeout,
-)
-from .ledger import Ledger, PictureRow, State, TaskRow
-from .models import PRICE, ImageRequest, Succeeded
-from .pacing import DOWNLOAD_TRIES, SUBMIT_TRIES
-from .pictures import PictureStore
-from .portal import Job, current_job
+from . import outcomes
+from .collecting import Collector
+from .errors import LedgerError, NanoBananaError, SubmitUnknown, TaskFailed, WaitTimeout
+from .ledger import LEASE, UNFINISHED, Account, TaskRow
+from .models import PRICE, ImageRequest
+from .outcomes import Outcome
+from .portal import current_job
+from .protocol import FAIL_CODES
+from .reporting import Report, Tracker
+from .submitting import Submitter
 
 AT_ONCE: Final = 8
 """Tasks under way at a time."""
-PATIENCE: Final = 60.0
-"""Seconds to wait for another studio that is fetching the same picture."""
+RECOVERED_AT_ONCE: Final = 4
+"""Tasks of an earlier kernel that are looked after at a time, beside those."""
+PARKED_CHECKS: Final = (300.0,) * 288
+"""Seconds between looks at a task that runs past its deadline: for a day."""
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """How a task ended: its row, and the error if there is no picture."""
+class Order:
+    """One request to draw. `cell` is its replay key, `earlier` what an earlier run of that cell
+    got for it, which is shown again instead; `follows` the task that it stands in for."""
 
-    row: TaskRow
-    error: NanoBananaError | None = None
+    request: ImageRequest
+    cell: str | None = None
+    earlier: TaskRow | None = None
+    follows: str | None = None
 
-    @property
-    def cost(self) -> Decimal:
-        """US dollars that were surely billed."""
-        return self.row.price if self.row.task_id else Decimal(0)
+
+@dataclass(frozen=True)
+class Terms:
+    """What may be spent: `budget` in US dollars a day, and tries again after the model failed."""
+
+    budget: Decimal | None = None
+    task_retries: int = 0
 
 
 class TaskRunner:
     """Brings requests through their states; a failure is an `Outcome`, never an exception."""
 
     def __init__(
-        self, client: Client, ledger: Ledger, store: PictureStore, origin: str, money: str = ""
+        self, submitter: Submitter, collector: Collector, account: Account, money: str = ""
     ) -> None:
-        self._client = client
-        self._ledger = ledger
-        self._store = store
-        self._origin = origin
+        self._submitter = submitter
+        self._collector = collector
+        self._ledger = collector.ledger
+        self._account = account
         self._money = money
         self._places = asyncio.Semaphore(AT_ONCE)
+        self._recovering = asyncio.Semaphore(RECOVERED_AT_ONCE)
         self._under_way: dict[str, asyncio.Task[Outcome]] = {}
+        self._watching: asyncio.Task[None] | None = None
+        self._looking_in: set[asyncio.Task[None]] = set()
+        self._came_back: list[Outcome] = []
 
-    async def draw(self, requests: Sequence[ImageRequest]) -> list[Outcome]:
+    async def draw(self, orders: Sequence[Order], terms: Terms) -> list[Outcome]:
         """Submit every request and bring its pictures home, side by side, in their order."""
-        trackers = self._trackers(len(requests))
+        number = self._submitter.breaker.order()
+        trackers = self._report(len(orders))
+        self.watch()
         return await asyncio.gather(
-            *(self._draw_one(*pair) for pair in zip(requests, trackers, strict=True))
+            *(self._one(*pair, number, terms) for pair in zip(orders, trackers, strict=True))
         )
 
     async def resume(self, rows: Sequence[TaskRow], *, only: bool = False) -> list[Outcome]:
-        """Bring accepted tasks home; unless `only` these, with all else that is under way here."""
-        trackers = self._trackers(len(rows))
+        """Bring accepted tasks home; unless `only` these, with all else that is under way here or
+        came back meanwhile."""
+        trackers = self._report(len(rows))
         for row, track in zip(rows, trackers, strict=True):
             track(state=row.state, id=row.id, task_id=row.task_id or "")
-            if row.id not in self._under_way:
-                self._keep(row.id, asyncio.ensure_future(self._bring_home(row, track)))
-        asked_for = [self._under_way[row.id] for row in rows]
-        others = [task for task in self._under_way.values() if task not in asked_for]
-        joined = asked_for if only else asked_for + others
-        return await asyncio.gather(*map(asyncio.shield, joined))
+            self._begin(row, track)
+        ids = {row.id for row in rows} if only else set(self._under_way)
+        waited = [task for id_, task in self._under_way.items() if id_ in ids]
+        if waited:  # not gather: whoever is stopped here must not stop the tasks
+            await asyncio.wait(waited)
+        found = [] if only else self.take_news()
+        found += [task.result() for task in waited]
+        by_id = {outcome.row.id: outcome for outcome in found}
+        return sorted(by_id.values(), key=lambda outcome: outcome.row.created)
 
-    def _keep(self, id: str, task: asyncio.Task[Outcome]) -> None:  # noqa: A002
-        self._under_way[id] = task
-        task.add_done_callback(lambda _: self._under_way.pop(id, None))
+    def take_news(self) -> list[Outcome]:
+        """What was brought home in the background since somebody asked."""
+        news, self._came_back = self._came_back, []
+        return news
 
-    def _trackers(self, count: int) -> list[Tracker]:
+    def watch(self) -> None:
+        """Keep the leases of what goes on here, and take over what ended kernels left behind,
+        for as long as there is any of it."""
+        if self._watching is None or self._watching.done():
+            self._watching = asyncio.ensure_future(self._watch())
+
+    async def _watch(self) -> None:
+        while True:
+            with contextlib.suppress(LedgerError):  # a full disk: the next round tries again
+                if self._under_way:
+                    await self._ledger.renew()
+                for row in await self._ledger.recover(self._account):
+                    if row.state == "unknown":
+                        self._came_back.append(outcomes.of(row))
+                    else:
+                        self._begin(row, Tracker(), in_background=True)
+                if not self._under_way and not await self._ledger.others_at_work():
+                    return
+            await asyncio.sleep(LEASE / 3)
+
+    def _report(self, count: int) -> list[Tracker]:
         rounds = max(1, -(-count // AT_ONCE))
-        progress = display.Progress(
-            (display.Item(),) * count,
-            time.monotonic(),
-            self._client.schedule.expected * rounds,
-            PRICE * count,
-            self._money,
-        )
-        report = _Report(current_job(), progress)
-        return [Tracker(report, number) for number in range(count)]
+        expected = self._collector.client.schedule.expected * rounds
+        return Report(count, expected, self._money).trackers()
 
-    async def _draw_one(self, request: ImageRequest, track: Tracker) -> Outcome:
+    async def _one(self, order: Order, track: Tracker, number: int, terms: Terms) -> Outcome:
+        """One order, and again where the model failed and the terms allow it."""
+        if order.earlier is not None:
+            outcome = await self._again(order.earlier, track)
+            if outcome.row.state != "abandoned":
+                return outcome
+        outcome = await self._draw(order, track, number, terms)
+        job = current_job()
+        for _ in range(terms.task_retries):
+            if not _model_failed(outcome.error) or job.detached:
+                break
+            track(state="queued", note=f"the model failed; drawing it again, ${PRICE} more")
+            follower = replace(order, follows=outcome.row.id)
+            again = await self._draw(follower, track, number, terms)
+            outcome = replace(again, before=outcome.cost)
+        return outcome
+
+    async def _again(self, row: TaskRow, track: Tracker) -> Outcome:
+        """What an earlier run of the cell got; a task that still runs is joined."""
+        track(state=row.state, id=row.id, task_id=row.task_id or "")
+        if row.state == "sending" or row.state in UNFINISHED:
+            self._begin(row, track)
+            outcome = await asyncio.shield(self._under_way[row.id])
+        else:
+            outcome = outcomes.shown_again(row)
+        track(state=outcome.row.state)
+        return replace(outcome, replayed=True)
+
+    async def _draw(self, order: Order, track: Tracker, number: int, terms: Terms) -> Outcome:
         try:
-            row = await self._ledger.add(request, self._origin)
+            row = await self._ledger.add(order.request, self._account, order.cell, order.follows)
         except LedgerError as error:
-            return Outcome(_never_noted(request, self._origin), error)
+            return Outcome(_never_noted(order.request, self._account), error)
         track(id=row.id)
         async with self._places:
-            self._keep(row.id, asyncio.ensure_future(self._submit_and_bring_home(row, track)))
+            work = self._submit_and_bring_home(row, track, number, terms.budget)
+            self._keep(row.id, asyncio.ensure_future(work))
             return await self._under_way[row.id]
 
-    async def _submit_and_bring_home(self, row: TaskRow, track: Tracker) -> Outcome:
+    async def _submit_and_bring_home(
+        self, row: TaskRow, track: Tracker, number: int, budget: Decimal | None
+    ) -> Outcome:
         try:
-            task_id = await self._submit(row, track)
+            task_id = await self._submitter.submit(row, number, budget, track)
+        except SubmitUnknown as error:
+            return Outcome(replace(row, state="unknown", error=str(error)), error)
         except NanoBananaError as error:
+            with contextlib.suppress(LedgerError):
+                row = await self._ledger.get(row.id) or row
             return Outcome(row, error)
-        return await self._bring_home(replace(row, state="submitted", task_id=task_id), track)
+        accepted = replace(row, state="submitted", task_id=task_id)
+        outcome = await self._collector.bring_home(accepted, track, mine=True)
+        if outcome.error is not None:
+            self._submitter.breaker.note(outcome.error)
+        if isinstance(outcome.error, WaitTimeout):
+            looking = asyncio.ensure_future(self._look_in(outcome.row))
+            self._looking_in.add(looking)
+            looking.add_done_callback(self._looking_in.discard)
+        return outcome
 
-    async def _submit(self, row: TaskRow, track: Tracker) -> str:
-        """Send a request; again only where the API surely took no task."""
-        job = current_job()
-        for tries in range(1, SUBMIT_TRIES + 1):
-            if job.detached:
-                await self._ledger.move(row.id, "abandoned")
-                track(state="abandoned")
-                raise RequestError("Stopped before it was sent; nothing was billed.")
-            with job.hold():  # Stop waits for this: cut off, it would lose the id of a paid task
-                track(state="sending", note="")
-                failure = await self._submit_once(row, track)
-                if isinstance(failure, str):
-                    return failure
-                if not _safe_to_repeat(failure) or tries == SUBMIT_TRIES:
-                    state: State = "unknown" if isinstance(failure, SubmitUnknown) else "rejected"
-                    await self._ledger.move(row.id, state, error=str(failure))
-                    track(state=state)
-                    raise failure
-                await self._ledger.move(row.id, "queued")
-            retry_after = getattr(failure, "retry_after", None)
-            pause = self._client.schedule.retry(tries, retry_after, chance())
-            away = isinstance(failure, TransportError)
-            trouble = "the API cannot be reached" if away else "the API is busy"
-            track(state="queued", note=f"{trouble}, trying again in {pause:.0f} s")
+    async def _look_in(self, row: TaskRow) -> None:
+        """Look now and then at a task that ran past its deadline."""
+        for pause in PARKED_CHECKS:
             await asyncio.sleep(pause)
-        raise AssertionError("the last try returns or raises")
+            if row.id not in self._under_way:
+                self._begin(row, Tracker(), in_background=True)
+            outcome = await asyncio.shield(self._under_way[row.id])
+            if outcome.row.state != "parked":
+                return
 
-    async def _submit_once(self, row: TaskRow, track: Tracker) -> str | NanoBananaError:
-        """One POST, noted before and after; its task id, or how it failed."""
-        await self._ledger.move(row.id, "sending")
-        try:
-            task_id = await self._client.submit(row.request)
-        except NanoBananaError as error:
-            if isinstance(error, SubmitUnknown):
-                error.attempt_id = row.id
-            return error
-        track(state="submitted", task_id=task_id)
-        try:
-            await self._ledger.move(row.id, "submitted", task_id=task_id)
-        except LedgerError as error:
-            raise LedgerError(f"Task {task_id} is paid for; keep this id. {error}") from None
-        return task_id
+    def _begin(self, row: TaskRow, track: Tracker, *, in_background: bool = False) -> None:
+        """Bring an accepted task home, unless that is under way already."""
+        if row.id in self._under_way:
+            return
+        work = self._in_background(row, track) if in_background else self._home(row, track)
+        self._keep(row.id, asyncio.ensure_future(work))
 
-    async def _bring_home(self, row: TaskRow, track: Tracker) -> Outcome:
-        """Wait for an accepted task, then fetch its pictures."""
-        if row.state == "stored":
-            return Outcome(row)
-        try:
-            if row.state in ("submitted", "parked"):
-                row = await self._finish(row)
-            track(state="fetching")
-            row = await self._fetch(row)
-        except WaitTimeout as error:
-            track(state="parked")
-            return Outcome(row, error)
-        except DownloadError as error:
-            track(state="ready")
-            return Outcome(row, error)
-        except LedgerError as error:
-            elsewhere = await self._brought_by_another(row)
-            if elsewhere is None:
-                track(state="failed")
-                return Outcome(row, error)
-            row = elsewhere
-        except NanoBananaError as error:
-            track(state="failed")
-            return Outcome(row, error)
-        track(state="stored")
-        return Outcome(row)
+    async def _home(self, row: TaskRow, track: Tracker) -> Outcome:
+        return await self._collector.bring_home(row, track)
 
-    async def _brought_by_another(self, row: TaskRow) -> TaskRow | None:
-        """The row as another studio or kernel of this home has stored it meanwhile, if one did.
+    async def _in_background(self, row: TaskRow, track: Tracker) -> Outcome:
+        async with self._recovering:
+            outcome = await self._collector.bring_home(row, track)
+        if outcome.row.state != "abandoned":
+            self._came_back.append(outcome)
+        return outcome
 
-        Both fetched it then; the second copy that this one may have made stays beside the first.
-        """
-        deadline = time.monotonic() + PATIENCE
-        while (latest := await self._ledger.find(str(row.task_id))) is not None:
-            if latest.state == "stored":
-                return latest
-            if latest.state not in ("ready", "fetching") or time.monotonic() > deadline:
-                break
-            await asyncio.sleep(0.2)
-        return None
-
-    async def _finish(self, row: TaskRow) -> TaskRow:
-        """Poll until the task has ended, and note how."""
-        try:
-            done = await self._client.wait(str(row.task_id))
-        except WaitTimeout:
-            await self._ledger.move(row.id, "parked")
-            raise
-        except (KeyRefused, AccessDenied, TaskNotFound):  # the task itself is not over
-            raise
-        except NanoBananaError as error:
-            await self._ledger.move(row.id, "failed", error=str(error))
-            raise
-        await self._ledger.ready(row.id, done.image_urls, done.seconds)
-        found = tuple(PictureRow(url) for url in done.image_urls)
-        return replace(row, state="ready", seconds=done.seconds, pictures=found)
-
-    async def _fetch(self, row: TaskRow) -> TaskRow:
-        """Download every picture of a finished task; after a failure it is `ready` for later."""
-        if row.state == "ready":
-            await self._ledger.move(row.id, "fetching")
-        try:
-            stored = tuple([await self._fetch_one(row, found.url) for found in row.pictures])
-        except (DownloadError, OSError) as error:
-            await self._ledger.move(row.id, "ready")
-            why = str(error) if isinstance(error, DownloadError) else f"{error.strerror}."
-            raise DownloadError(
-                f"Task {row.task_id} is done and paid for, but its picture is not on disk yet. "
-                f"{why} nb.resume() tries again; the link lives a day at most.",
-                url=row.pictures[0].url,
-            ) from None
-        await self._ledger.stored(row.id, stored)
-        return replace(row, state="stored", pictures=stored)
-
-    async def _fetch_one(self, row: TaskRow, url: str) -> PictureRow:
-        for tries in range(1, DOWNLOAD_TRIES + 1):
-            try:
-                with self._store.incoming() as file:
-                    await self._client.download(url, file.write)
-                    kept = await asyncio.to_thread(
-                        self._store.keep, file, row.request.prompt, row.id, row.created
-                    )
-                return PictureRow(url, kept.file, kept.sha256, kept.width, kept.height)
-            except DownloadError as error:
-                if tries == DOWNLOAD_TRIES:
-                    raise
-                if error.gone:
-                    url = await self._fresh_link(row, url)
-            await asyncio.sleep(self._client.schedule.retry(tries, None, chance()))
-        raise AssertionError("the last try returns or raises")
-
-    async def _fresh_link(self, row: TaskRow, url: str) -> str:
-        """Ask for the task again: the API may hand out a new link for one that is dead."""
-        old = [found.url for found in row.pictures]
-        with contextlib.suppress(NanoBananaError):
-            state = await self._client.status(str(row.task_id))
-            if isinstance(state, Succeeded) and len(state.image_urls) == len(old) and url in old:
-                return state.image_urls[old.index(url)]
-        return url
+    def _keep(self, id_: str, task: asyncio.Task[Outcome]) -> None:
+        """Remember what is under way, so that a resume joins it instead of doing it twice."""
+        self._under_way[id_] = task
+        self.watch()
+        task.add_done_callback(lambda _: self._under_way.pop(id_, None))
 
 
-class _Report:
-    """The progress of one job, handed to whoever waits each time that it changes."""
-
-    def __init__(self, job: Job[Any], progress: display.Progress) -> None:
-        self._job = job
-        self._progress = progress
-        job.report(progress)
-
-    def set(self, number: int, changes: dict[str, str]) -> None:
-        items = list(self._progress.items)
-        items[number] = replace(items[number], **changes)
-        self._progress = replace(self._progress, items=tuple(items))
-        self._job.report(self._progress)
+def _model_failed(error: NanoBananaError | None) -> bool:
+    """Whether the same request may well succeed as a new, paid task."""
+    remedy = FAIL_CODES.get(getattr(error, "code", ""))
+    return isinstance(error, TaskFailed) and remedy is not None and remedy.retryable
 
 
-@dataclass(frozen=True)
-class Tracker:
-    """Tells a report about one of its tasks: `track(state="sending")`."""
-
-    report: _Report
-    number: int
-
-    def __call__(self, **changes: str) -> None:
-        self.report.set(self.number, changes)
-
-
-def what_goes_on(progress: display.Progress | None) -> str:
-    """What a stopped waiter is told: which tasks go on, at what price, and how to get them."""
-    items = progress.items if progress else ()
-    running = [i for i in items if i.task_id and i.state in ("submitted", "ready", "fetching")]
-    unclear = [i for i in items if i.state in ("sending", "unknown")]
-    done = sum(item.state == "stored" for item in items)
-    parts = []
-    if done:
-        parts.append(f"{done} {'picture is' if done == 1 else 'pictures are'} done and kept.")
-    if running:
-        parts.append(
-            f"{_named('Task', [item.task_id for item in running])} at APIXO; "
-            "%nanobanana_resume or nb.resume() shows the result."
-        )
-    if unclear:
-        parts.append(
-            f"{_named('Attempt', [item.id for item in unclear])}, its answer still on the way; "
-            "%nanobanana_resume or nb.resume() shows what came of it."
-        )
-    return " ".join(parts or ["Nothing was sent, nothing was billed."])
-
-
-def _named(what: str, names: Sequence[str]) -> str:
-    """`Task a1b2 goes on ($0.03)`, or `Tasks a1b2, c3d4 go on ($0.06)`."""
-    many = len(names) > 1
-    price = display.money(PRICE * len(names))
-    return f"{what}{'s' if many else ''} {', '.join(names)} {'go' if many else 'goes'} on ({price})"
-
-
-def _safe_to_repeat(error: NanoBananaError) -> bool:
-    return isinstance(error, TransportError) or (isinstance(error, APIError) and error.retryable)
-
-
-def _never_noted(request: ImageRequest, origin: str) -> TaskRow:
-    return TaskRow("", "abandoned", request, origin, PRICE, time.time(), None, None, ())
+def _never_noted(request: ImageRequest, account: Account) -> TaskRow:
+    return TaskRow("", "abandoned", request, account.origin, PRICE, time.time())

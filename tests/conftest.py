@@ -41,7 +41,7 @@ def slow_sandbox() -> Iterator[Sandbox]:
 
 def settings_for(url: str, home: Path, **more: object) -> Settings:
     """Settings for a quick API on this machine."""
-    quick = {"first_poll": 0.0, "poll_interval": 0.02} | more
+    quick = {"first_poll": 0.0, "poll_interval": 0.02, "backoff": 0.01} | more
     return Settings.load(
         base_url=url, api_key="test-key", home=home, pictures=home / "pictures", **quick
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -174,7 +175,8 @@ def test_polls_follow_the_page_and_obey_retry_after() -> None:
 
     with serving(status) as url:
         assert asyncio.run(main(url)) == Succeeded((LINK,))
-    assert slept == [10, 3, 7]
+    assert sum(slept) == 10 + 3 + 7
+    assert max(slept) == 1  # in pieces, so that a machine that wakes up is noticed
 
 
 def reply(handler: BaseHTTPRequestHandler, code: int, body: bytes, headers: dict[str, str]) -> None:
@@ -307,6 +309,251 @@ def test_private_references_are_not_sent_to_the_real_api() -> None:
         asyncio.run(main())
 
 
+def pending(handler: BaseHTTPRequestHandler, state: str = "pending") -> None:
+    """An answer of statusTask."""
+    result = f'"{{\\"resultUrls\\":[\\"{LINK}\\"]}}"'
+    data = f'{{"state":"{state}","resultJson":{result}}}'
+    reply(handler, 200, f'{{"code":200,"data":{data}}}'.encode(), {})
+
+
+class Clocks:
+    """Two clocks that pass where somebody sleeps, and jump at a given moment of a wait."""
+
+    def __init__(self, at: float, monotonic: float, wall: float) -> None:
+        self.monotonic, self.wall = 100.0, 1.7e9
+        self.slept = 0.0
+        self.at = at
+        self.jump = (monotonic, wall)
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept += seconds
+        self.pass_(seconds, seconds)
+        if self.slept >= self.at:
+            self.at = float("inf")
+            self.pass_(*self.jump)
+
+    def pass_(self, monotonic: float, wall: float) -> None:
+        self.monotonic += monotonic
+        self.wall += wall
+
+
+HOURS = 8 * 3600.0
+LIDS = [
+    pytest.param(0.0, HOURS, id="monotonic-stands"),
+    pytest.param(HOURS, HOURS, id="monotonic-runs"),
+    pytest.param(HOURS, 0.0, id="only-monotonic"),
+    pytest.param(0.0, -HOURS, id="wall-set-back"),
+]
+
+
+def clocked(url: str, clocks: Clocks, schedule: Schedule, **more: object) -> Client:
+    times = {"clock": lambda: clocks.monotonic, "wall": lambda: clocks.wall}
+    return client(url, schedule, sleep=clocks.sleep, **times, **more)
+
+
+@pytest.mark.parametrize(("monotonic", "wall"), LIDS)
+def test_a_lid_that_closes_between_two_looks(monotonic: float, wall: float) -> None:
+    """Eight hours away in mid-wait: looked at at once, over new connections, and no time lost.
+
+    Half of the pause was over; without the jump the next look would come 5 s later, and with a
+    clock that ran on, the deadline of 40 s would long have passed.
+    """
+    clocks = Clocks(15.0, monotonic, wall)
+    looks: list[float] = []
+    ports: list[int] = []
+
+    def status(handler: BaseHTTPRequestHandler) -> None:
+        looks.append(clocks.slept)
+        ports.append(handler.client_address[1])
+        pending(handler, "success" if clocks.slept >= 30 else "pending")
+
+    async def main(url: str) -> Succeeded:
+        async with clocked(url, clocks, Schedule(10.0, 10.0, 40.0)) as api:
+            return await api.wait("t1")
+
+    server = serving(status)
+    server.server.RequestHandlerClass.protocol_version = "HTTP/1.1"  # keeps its connections
+    with server as url:
+        assert asyncio.run(main(url)) == Succeeded((LINK,))
+    assert looks == [10, 15, 25, 35]
+    assert ports[0] != ports[1] == ports[2] == ports[3]
+
+
+@pytest.mark.parametrize(("monotonic", "wall"), LIDS)
+def test_a_lid_that_closes_while_the_api_is_asked(
+    monotonic: float, wall: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The question, whose connection is dead, is not waited for but asked anew at once."""
+    monkeypatch.setattr("nanobanana_nb.client.TICK", 0.02)
+    clocks = Clocks(float("inf"), 0, 0)
+    looks: list[float] = []
+    over = threading.Event()
+
+    def status(handler: BaseHTTPRequestHandler) -> None:
+        looks.append(clocks.slept)
+        if len(looks) == 1:
+            clocks.pass_(monotonic, wall)
+            over.wait(5)
+            return
+        pending(handler, "success")
+
+    async def main(url: str) -> Succeeded:
+        async with clocked(url, clocks, Schedule(0.0, 3.0, 20.0), timeout=60.0) as api:
+            return await api.wait("t1")
+
+    with serving(status) as url:
+        began = time.monotonic()
+        assert asyncio.run(main(url)) == Succeeded((LINK,))
+        assert time.monotonic() - began < 2
+        over.set()
+    assert looks == [0.0, 0.0]
+
+
+def test_sleep_does_not_hide_the_deadline() -> None:
+    """What the machine slept is taken off the waiting, and nothing else is."""
+    clocks = Clocks(5.0, HOURS, HOURS)
+
+    async def main(url: str) -> float:
+        async with clocked(url, clocks, Schedule(3.0, 3.0, 30.0)) as api:
+            with pytest.raises(errors.WaitTimeout) as caught:
+                await api.wait("t1")
+            return caught.value.waited
+
+    with serving(pending) as url:
+        assert asyncio.run(main(url)) == pytest.approx(30)
+    assert clocks.slept == pytest.approx(30)
+
+
+def test_dead_connections_cost_one_timeout() -> None:
+    """Three kept connections die unseen: the first look that fails gives all three up."""
+    over = threading.Event()
+    stalled: list[int] = []
+    ports: set[int] = set()
+    dead: set[int] = set()
+
+    def status(handler: BaseHTTPRequestHandler) -> None:
+        port = handler.client_address[1]
+        ports.add(port)
+        if port in dead:
+            stalled.append(port)
+            over.wait(5)
+            return
+        time.sleep(0.02)
+        pending(handler)
+
+    async def main(url: str) -> None:
+        async with client(url, timeout=0.2) as api:
+            await asyncio.gather(*(api.status("t1") for _ in range(3)))
+            assert len(ports) == 3
+            dead.update(ports)
+            with pytest.raises(errors.TransportError, match="did not answer"):
+                await api.status("t1")
+            for _ in range(4):
+                await api.status("t1")
+
+    server = serving(status)
+    server.server.RequestHandlerClass.protocol_version = "HTTP/1.1"
+    with server as url:
+        asyncio.run(main(url))
+        over.set()
+    assert len(stalled) == 1
+
+
+def test_giving_connections_up_disturbs_nobody() -> None:
+    """A question that is under way on the old connections is still answered, then they close."""
+    asked, answer_it = threading.Event(), threading.Event()
+
+    def status(handler: BaseHTTPRequestHandler) -> None:
+        asked.set()
+        answer_it.wait(5)
+        pending(handler)
+
+    async def main(url: str) -> None:
+        async with client(url) as api:
+            asking = asyncio.ensure_future(api.status("t1"))
+            await asyncio.to_thread(asked.wait, 5)
+            old = api._made["ask"].http
+            await api._renew("ask")
+            assert not old.is_closed
+            answer_it.set()
+            assert await asking == Running("pending")
+            assert old.is_closed
+
+    with serving(status) as url:
+        asyncio.run(main(url))
+
+
+def test_every_submit_has_a_connection_of_its_own(sandbox: Sandbox) -> None:
+    """A kept connection may have died unseen, which would make a submit ambiguous for nothing."""
+
+    async def main() -> None:
+        async with client(sandbox.url) as api:
+            for _ in range(3):
+                await api.submit(ImageRequest("a fox"))
+            pool = api._made["submit"].http._transport._pool
+            assert pool.connections == []
+
+    asyncio.run(main())
+
+
+def test_what_a_writer_raises_is_its_own() -> None:
+    """A full disk is not a broken link: the caller gets its own exception, a TimeoutError too."""
+
+    async def main(url: str, error: Exception) -> None:
+        def full(_: bytes) -> None:
+            raise error
+
+        async with client("http://127.0.0.1:1") as api:
+            with pytest.raises(type(error)) as caught:
+                await api.download(url, full)
+            assert caught.value is error
+
+    with serving(lambda handler: reply(handler, 200, b"picture", {})) as url:
+        for error in (OSError(28, "No space left on device"), TimeoutError("slow disk")):
+            asyncio.run(main(url, error))
+
+
+@pytest.mark.parametrize(
+    "url", ["http://example.com", "ftp://127.0.0.1", "http://[", "https://", "api.apixo.ai", ""]
+)
+def test_the_key_goes_over_https_or_stays_here(url: str) -> None:
+    """A base URL that would carry the key in the clear, or nowhere, is refused at once."""
+    with pytest.raises(ConfigError, match="base URL"):
+        client(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://[::1", "https://e.com:99999/a", "https://e\udc80.com/", "https://./a", "//a", ""],
+)
+def test_an_odd_link_is_a_download_error(url: str) -> None:
+    """Whatever stands in an answer, the error is ours."""
+    with pytest.raises(errors.DownloadError):
+        fetch(url, base_url="https://api.apixo.ai")
+
+
+@pytest.mark.parametrize("location", ["https://[::1", "http://127.0.0.1:99999/", "//", "\\\\x"])
+def test_an_odd_redirect_is_a_download_error(location: str) -> None:
+    """Wherever a result sends us, the error is ours."""
+    hop = serving(lambda handler: reply(handler, 302, b"", {"Location": location}))
+    with hop as url, pytest.raises(errors.DownloadError):
+        fetch(url)
+
+
+def test_a_broken_proxy_setting_is_an_error_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing was sent, and trying again by itself would not help."""
+    monkeypatch.setenv("HTTPS_PROXY", "nonsense://proxy:1")
+    monkeypatch.setenv("https_proxy", "nonsense://proxy:1")
+
+    async def main() -> None:
+        async with client("https://api.apixo.ai") as api:
+            await api.submit(ImageRequest("a fox"))
+
+    with pytest.raises(errors.TransportError, match="no task was made") as caught:
+        asyncio.run(main())
+    assert not caught.value.retryable
+
+
 def test_closing_leaves_nothing_open(sandbox: Sandbox) -> None:
     """After `async with` every connection is closed."""
 
@@ -314,7 +561,7 @@ def test_closing_leaves_nothing_open(sandbox: Sandbox) -> None:
         api = client(sandbox.url)
         async with api:
             await api.balance()
-            made = list(api._made.values())
+            made = [pool.http for pool in api._made.values()]
         assert made
         assert all(http.is_closed for http in made)
 

@@ -398,7 +398,6 @@ def test_bad_input_is_one_line_and_sends_nothing(
         ("401", "KeyRefused", "Set a valid APIXO_API_KEY"),
         ("403", "AccessDenied", "permissions"),
         ("CONTENT_VIOLATION", "ContentRefused", "Change the prompt"),
-        ("drop", "SubmitUnknown", "$0.03"),
     ],
 )
 def test_what_the_api_says_is_one_line(desk: Desk, directive: str, error: str, said: str) -> None:
@@ -581,3 +580,61 @@ def test_loading_twice_or_again_is_harmless(desk: Desk) -> None:
     desk.run("def sizes(state):\n    return {name: len(found) for name, found in state.items()}")
     assert desk.value("sizes(snapshot())") == desk.value("sizes(loaded)")
     assert desk.posts == 2
+
+
+def test_the_history_is_shown_and_gone_on_from(desk: Desk) -> None:
+    """By words and options; the value is a sequence of results with all their verbs."""
+    desk.run("import nanobanana_nb as nb")
+    desk.run("%nanobanana a heron in the reeds")
+    found = desk.run("found = %nanobanana_history heron reeds")
+    assert "a heron in the reeds" in shown(found)[-1]
+    assert desk.value("len(found)") == 1
+    desk.run("_ = found[0].star()")
+    assert "★" in shown(desk.run("%nanobanana_history --starred heron"))[-1]
+    assert desk.value("len(nb.history('heron', state='failed'))") == 0
+    assert "--since" in desk.run("%nanobanana_history -h").text
+    assert desk.kernel.run("%nanobanana_history --sins 2026 fox").ename == "RequestError"
+
+
+def test_an_attempt_in_doubt_is_a_card_with_ways_out(desk: Desk) -> None:
+    """The card, then one line; each way out that it names works as it is written there."""
+    lost = desk.kernel.run("%nanobanana [sandbox drop] a lost fox")
+    assert lost.ename == "SubmitUnknown"
+    (card,) = [one for one in lost.displays if one.get("text/plain")]
+    ways = re.findall(r"%nanobanana_\w+(?: [0-9a-f]{8})?", card["text/plain"])
+    assert [way.split()[0] for way in ways] == [
+        "%nanobanana_balance",
+        "%nanobanana_again",
+        "%nanobanana_dismiss",
+    ]
+    told = " ".join(shown(desk.run(ways[0])))
+    assert "In doubt" in told
+    assert "--state unknown" in " ".join(shown(desk.run("%nanobanana_resume")))
+    again = desk.kernel.run(ways[1])  # the prompt asks for the same accident
+    assert again.ename == "SubmitUnknown"
+    desk.run(ways[2])
+    assert desk.kernel.run(ways[2]).ename == "RequestError"
+    assert desk.posts == 2
+
+
+def test_the_budget_is_set_and_lifted_in_the_notebook(desk: Desk) -> None:
+    """`%config` caps the day for magics and code alike; None takes the cap away."""
+    try:
+        desk.run("%config NanoBananaMagics.budget = 0.01")
+        assert desk.kernel.run("%nanobanana a fox").ename == "BudgetReached"
+        assert desk.kernel.run("import nanobanana_nb as nb; nb.generate('a fox')").ename == (
+            "BudgetReached"
+        )
+        assert desk.kernel.run("%nanobanana --yes -n 30 a fox").ename in ("", "BudgetReached")
+        assert desk.posts == 0
+    finally:
+        desk.run("%config NanoBananaMagics.budget = None")
+    one_picture(desk.run("%nanobanana a fox"))
+
+
+def test_a_model_that_fails_is_asked_again_when_told_to(desk: Desk) -> None:
+    """`--retries` opts in; without it a failed task stays one."""
+    assert desk.kernel.run("%nanobanana [sandbox UPSTREAM_ERROR] a fox").ename == "TaskFailed"
+    assert desk.posts == 1
+    assert desk.kernel.run("%nanobanana --retries 2 [sandbox TIMEOUT] a fox").ename == "TaskFailed"
+    assert desk.posts == 4

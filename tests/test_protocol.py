@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import random
+from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -195,6 +198,30 @@ def test_states_are_read_leniently(data, state) -> None:
     assert protocol.read_status(answer(200, envelope(200, data))) == state
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"costTime": 10**400},
+        {"costTime": float("nan")},
+        {"costTime": -1},
+        {"costTime": 1e300},
+        {"createTime": 10**400, "completeTime": 1},
+        {"createTime": 2000, "completeTime": 1000},
+        {"createTime": "1000", "completeTime": None},
+    ],
+)
+def test_absurd_times_do_not_lose_a_picture(more) -> None:
+    """They are left out; the link is what was paid for."""
+    data = {"state": "success", "resultJson": RESULT, **more}
+    assert protocol.read_status(answer(200, envelope(200, data))) == ONE
+
+
+def test_a_link_that_cannot_be_kept_does_not_hide_the_others() -> None:
+    """Half a surrogate pair would not go into the ledger."""
+    data = {"state": "success", "resultJson": {"resultUrls": ["\ud800", "", *ONE.image_urls]}}
+    assert protocol.read_status(answer(200, envelope(200, data))) == ONE
+
+
 def test_code_and_status_may_disagree() -> None:
     """Whichever of the two reports an error counts."""
     with pytest.raises(errors.RateLimited):
@@ -203,12 +230,238 @@ def test_code_and_status_may_disagree() -> None:
         protocol.read_status(answer(404, HTML))
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"code": 400, "message": "m", "data": {"error": "its own words"}},
+        {"code": 400, "error": "its own words"},
+        {"code": 400, "error": {"message": "its own words", "type": "x"}},
+        {"code": 400, "detail": "its own words"},
+        {"code": 400, "msg": "its own words"},
+        b"its own words",
+        b"<html><head><style>p{}</style></head><body><h1>its\n own</h1> words</body></html>",
+    ],
+)
+def test_a_refusal_is_shown_in_its_own_words(body) -> None:
+    """Wherever they stand, and as one plain line."""
+    error = submitted(400, body)
+    assert type(error) is errors.APIError
+    assert "It says: “its own words" in str(error) or error.detail == "m"
+    assert "<" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("message", "kind"),
+    [
+        ("Insufficient credits", errors.BalanceTooLow),
+        ("insufficient account balance", errors.BalanceTooLow),
+        ("INSUFFICIENT_QUOTA", errors.BalanceTooLow),
+        ("Insufficient image resolution", errors.APIError),
+    ],
+)
+def test_what_speaks_of_money(message, kind) -> None:
+    """Only missing money stops the queue, not everything that is insufficient."""
+    assert type(submitted(400, envelope(400, message=message))) is kind
+
+
+@pytest.mark.parametrize(
+    ("message", "kind"),
+    [
+        ("Content violates policy", errors.ContentRefused),
+        ("NSFW prompt", errors.ContentRefused),
+        ("Blocked by your IP policy", errors.AccessDenied),
+        ("Content-Type not allowed", errors.AccessDenied),
+    ],
+)
+def test_what_speaks_of_content(message, kind) -> None:
+    """A 403 about one prompt concerns that prompt; any other concerns the key."""
+    assert type(submitted(403, envelope(403, message=message))) is kind
+
+
+@pytest.mark.parametrize(
+    ("status", "again"),
+    [(400, False), (404, False), (409, False), (422, False), (302, True), (402, True), (408, True),
+     (429, True), (500, True), (504, True), (1001, True)],
+)  # fmt: skip
+def test_which_questions_may_be_asked_again(status: int, again: bool) -> None:
+    """Looking costs nothing, so only a refusal of the question itself is not repeated."""
+    with pytest.raises(errors.APIError) as caught:
+        protocol.read_status(answer(200, envelope(status)))
+    assert caught.value.retryable is again
+    assert "billed" not in str(caught.value)  # the task is
+
+
+def test_how_often_a_submit_may_be_sent() -> None:
+    """Four times where it is safe, twice after a 408, once for all else."""
+    tries = {
+        error: protocol.submit_tries(error)
+        for error in (
+            submitted(429, envelope(429)),
+            submitted(408, HTML),
+            submitted(400, HTML),
+            submitted(504, HTML),
+            errors.TransportError("away"),
+            errors.TransportError("not trusted", retryable=False),
+            errors.LedgerError("x"),
+            errors.TaskFailed("x", code="UPSTREAM_ERROR"),
+        )
+    }
+    assert list(tries.values()) == [4, 2, 1, 1, 4, 1, 1, 1]
+
+
+def test_a_number_is_a_task_id_too() -> None:
+    """An id is opaque; that it is a number one day must not lose it."""
+    assert protocol.read_submit(answer(200, envelope(200, {"taskId": 12345}))) == "12345"
+
+
 def test_balance_is_a_bare_number() -> None:
     """Dollars as a decimal; anything else is an error of ours."""
     assert str(protocol.read_balance(answer(200, envelope(200, 74.87)))) == "74.87"
-    for broken in (envelope(200, None), envelope(200, {"x": 1}), HTML):
+    broken = (None, {"x": 1}, [], "", "NaN", "Infinity", "1e999999", float("nan"), "-1e10")
+    for body in (*(envelope(200, data) for data in broken), HTML, b"", b"{}", b"[]"):
         with pytest.raises(errors.APIError):
-            protocol.read_balance(answer(200, broken))
+            protocol.read_balance(answer(200, body))
+
+
+STATUSES_OF_THE_WORLD = [
+    *(0, 100, 101, 199, 200, 201, 204, 206, 299, 300, 301, 302, 304, 399, 400, 401, 402, 403, 404),
+    *(405, 408, 409, 410, 413, 414, 415, 418, 422, 425, 429, 451, 499, 500, 501, 502, 503, 504),
+    *(505, 507, 511, 520, 521, 522, 523, 524, 525, 529, 599, 600, 999),
+]
+FIELDS = [
+    *("code", "message", "data", "error", "detail", "msg", "taskId", "state", "resultJson"),
+    *("resultUrls", "failCode", "failMsg", "costTime", "createTime", "completeTime"),
+]
+ODDITIES: list[Any] = [
+    *(None, True, False, 0, 1, -1, 200, 429, 502, 1001, 10**18, 10**400, -(10**30), 1e308, -0.0),
+    *(
+        float("nan"),
+        float("inf"),
+        "",
+        "success",
+        "failed",
+        "pending",
+        "SUCCESS",
+        "../x",
+        "x" * 5000,
+    ),
+    *("\ud800", "\udfff\ud800", "\u202e<script>", "a\nb\x00\x1b[31m", "INSUFFICIENT_CREDITS"),
+    *("content", "https://e.com/a.png", "{cut", "[[", '{"resultUrls":["https://e.com/a.png"]}'),
+    *('{"resultUrls":["\\ud800", null, 1]}', "task_1", "NaN", "1e400", "502", [], {}, [[]], [{}]),
+]
+
+
+def odd_value(chance: random.Random, depth: int) -> Any:
+    """A JSON value with names that the API uses, in places where it does not."""
+    if not depth or chance.random() < 0.45:
+        return chance.choice(ODDITIES)
+    if chance.random() < 0.8:
+        names = chance.sample(FIELDS, chance.randint(0, 5))
+        return {name: odd_value(chance, depth - 1) for name in names}
+    return [odd_value(chance, depth - 1) for _ in range(chance.randint(0, 3))]
+
+
+def odd_object(chance: random.Random) -> Any:
+    """Anything, an envelope with anything in it, or a good answer with something wrong."""
+    dice = chance.random()
+    if dice < 0.3:
+        return odd_value(chance, 4)
+    if dice < 0.7:
+        code = chance.choice([*STATUSES_OF_THE_WORLD, None, "200", 429.0, 10**4299])
+        return {"code": code, "message": odd_value(chance, 1), "data": odd_value(chance, 3)}
+    result = '{"resultUrls":["https://e.com/a.png"]}'
+    state = chance.choice(["success", "failed", "pending"])
+    good = {"taskId": "task_1", "state": state, "resultJson": result, "costTime": 15200}
+    good |= {name: odd_value(chance, 1) for name in chance.sample(FIELDS, chance.randint(0, 2))}
+    return {"code": chance.choice([200, 200, 200, 429, 502]), "data": good}
+
+
+def odd_body(chance: random.Random) -> bytes:
+    """A body that a server might send on a bad day."""
+    ascii_only = chance.random() < 0.5
+    raw = json.dumps(odd_object(chance), ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
+    at = chance.randint(0, len(raw))
+    match chance.randrange(12):
+        case 0:
+            return raw[:at]
+        case 1:
+            return raw[:at] + chance.randbytes(3) + raw[at:]
+        case 2:
+            return raw.decode("utf-8", "replace").encode(chance.choice(["utf-16", "utf-32"]))
+        case 3:
+            return chance.randbytes(chance.randint(0, 200))
+        case 4:
+            deep = [b"[" * 100_000, b'{"data":' * 9000]
+            return chance.choice([b"\xef\xbb\xbf" + raw, HTML + raw, *deep])
+        case _:
+            return raw
+
+
+def test_no_answer_raises_what_is_not_ours() -> None:
+    """20,000 odd answers: an error of ours in one line, or a value that can be kept and sent.
+
+    And never both: where an answer says that the same submit may be sent again, it holds no task
+    id, and its status is one of the five for which that is true.
+    """
+    chance = random.Random(20_261_122)
+    kinds: dict[str, int] = {}
+    for _ in range(20_000):
+        body = odd_body(chance)
+        http = chance.choice([200, chance.choice(STATUSES_OF_THE_WORLD)])
+        come = Answer(http, body, chance.choice([None, 0.0, 60.0]))
+        for read in (protocol.read_submit, protocol.read_status, protocol.read_balance):
+            name = read.__name__
+            try:
+                value = read(come)
+            except errors.NanoBananaError as error:
+                assert_one_line(str(error))
+                assert_small(getattr(error, "status", 0))
+                if name == "read_submit" and protocol.submit_tries(error) > 1:
+                    assert_safe(error, come)
+                kind = f"{name} {type(error).__name__}"
+            else:
+                assert_kept(value)
+                kind = f"{name} {type(value).__name__}"
+            kinds[kind] = kinds.get(kind, 0) + 1
+    assert sum(kinds.values()) == 60_000
+    assert {"read_submit str", "read_submit SubmitUnknown", "read_status Succeeded"} <= set(kinds)
+    assert {"read_status Failed", "read_balance Decimal", "read_submit BalanceTooLow"} <= set(kinds)
+
+
+def assert_one_line(text: str) -> None:
+    text.encode()
+    assert "\n" not in text
+    assert len(text) < 1000
+
+
+def assert_safe(error: Any, come: Answer) -> None:
+    """What may be sent again is one of the five, and holds no id of a task that was made."""
+    assert error.code in ("408", "429", "500", "502", "503"), come
+    assert not protocol._TASK_ID_IN_BYTES.search(come.body)
+    if error.code in ("500", "502", "503"):
+        assert error.code == str(json.loads(come.body)["code"])
+
+
+def assert_small(number: int) -> None:
+    assert abs(number) < 10**6
+
+
+def assert_kept(value: object) -> None:
+    """It can go into the ledger, a message and a URL."""
+    match value:
+        case str():
+            assert protocol._TASK_ID.fullmatch(value)
+        case Succeeded(urls, seconds):
+            "".join(urls).encode()
+            assert 1 <= len(urls) <= 16
+            assert seconds is None or 0 <= seconds < 10**6
+        case Failed(code, message):
+            assert_one_line(code + message)
+        case Running(state):
+            assert_one_line(state)
+        case _:
+            assert isinstance(value, Decimal)
+            assert len(f"{value:.2f}") < 20
 
 
 def test_the_submit_is_what_the_page_shows() -> None:

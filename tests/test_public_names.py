@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pkgutil
 import subprocess
 import sys
 
@@ -11,14 +12,17 @@ PUBLIC = [
     "APIError",
     "AccessDenied",
     "BalanceTooLow",
+    "BudgetReached",
     "Client",
     "ConfigError",
     "ContentRefused",
     "DownloadError",
     "Gallery",
     "Generation",
+    "History",
     "ImageRequest",
     "KeyRefused",
+    "LeaseLost",
     "LedgerError",
     "NanoBananaError",
     "Picture",
@@ -38,6 +42,7 @@ PUBLIC = [
     "balance",
     "edit",
     "generate",
+    "history",
     "login",
     "resume",
     "vary",
@@ -54,6 +59,12 @@ def test_every_public_name_is_there_and_documented() -> None:
     """Each name can be imported and says what it gives."""
     for name in PUBLIC:
         assert getattr(nb, name).__doc__, name
+
+
+def test_no_module_hides_a_public_name() -> None:
+    """Importing `nanobanana_nb.x` sets the attribute `x`, whatever it was meant to be."""
+    modules = {module.name for module in pkgutil.iter_modules(nb.__path__)}
+    assert modules.isdisjoint(PUBLIC)
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

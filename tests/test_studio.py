@@ -226,10 +226,9 @@ def test_a_cut_download_is_fetched_again(studio: Studio, sandbox: Sandbox) -> No
 
 @pytest.mark.parametrize("fault", ["expired", "cut", "not-image"])
 def test_a_paid_picture_that_cannot_be_fetched_stays_known(
-    studio: Studio, tmp_path: Path, fault, monkeypatch: pytest.MonkeyPatch
+    studio: Studio, tmp_path: Path, fault
 ) -> None:
     """The error names the task and the way to it; the row stays `ready`; no half file."""
-    monkeypatch.setattr("nanobanana_nb.tasks.DOWNLOAD_TRIES", 2)
     with pytest.raises(errors.DownloadError, match=r"paid for.*nb\.resume\(\)") as caught:
         studio.wait(studio.generate(f"[sandbox {fault}] a fox"))
     ((state, task_id),) = rows(tmp_path / "home", "state, task_id")

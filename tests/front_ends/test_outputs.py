@@ -47,7 +47,7 @@ def test_gallery_in_a_narrow_window(
     pages.wait_idle(page)
     assert looking.rows_of_pictures(page) == [4, 2]
     failure = pages.cell_outputs(page, 3).last.inner_text().strip()
-    assert failure.startswith("BalanceTooLow: The balance or quota is used up (402).")
+    assert failure.startswith("BalanceTooLow: The balance is too low (402).")
     assert "Traceback" not in failure
     assert failure.endswith("nothing was billed for this.")
     looking.shoot_whole(page, shot, "gallery-with-a-failure")

@@ -225,20 +225,38 @@ class Kernel:
 
     # --------------------------------------------------------------- talking
 
-    def run(self, code: str, timeout: float = 60) -> Reply:
-        """Run one cell and wait for its end."""
-        return self.reply(self.send(code), timeout)
+    def run(self, code: str, timeout: float = 60, **how: Any) -> Reply:
+        """Run one cell and wait for its end; ``how`` is as for ``send``."""
+        return self.reply(self.send(code, **how), timeout)
 
-    def send(self, code: str, *, stop_on_error: bool = False) -> str:
+    def send(
+        self,
+        code: str,
+        *,
+        stop_on_error: bool = False,
+        store_history: bool = True,
+        allow_stdin: bool | None = None,
+        cell_id: str = "",
+    ) -> str:
         """Queue one cell and return the id of the request.
 
         With ``stop_on_error``, as in "Run All Cells", an error drops the cells queued behind.
+        Notebooks send a ``cell_id`` and allow stdin; runners do neither, as here by default.
         """
         started = time.monotonic()
-        request = self._client.execute(
-            code, allow_stdin=bool(self.answers), stop_on_error=stop_on_error
-        )
+        content = {
+            "code": code,
+            "silent": False,
+            "store_history": store_history,
+            "user_expressions": {},
+            "allow_stdin": bool(self.answers) if allow_stdin is None else allow_stdin,
+            "stop_on_error": stop_on_error,
+        }
+        metadata = {"cellId": cell_id} if cell_id else {}
+        message = self._client.session.msg("execute_request", content, metadata=metadata)
+        request = str(message["header"]["msg_id"])
         self._sent[request] = started
+        self._client.shell_channel.send(message)
         return request
 
     def reply(self, request: str, timeout: float = 60) -> Reply:

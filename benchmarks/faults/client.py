@@ -1,0 +1,72 @@
+"""Our client under test, as a process; it uses public names only.
+
+`python -m benchmarks.faults.client --url U --home H --clicks N --name A --at-once 16`
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from pathlib import Path
+from typing import Final
+
+import nanobanana_nb as nb
+
+RESUMES: Final = 10
+"""How often it is asked for what is not home yet."""
+PAUSE: Final = 0.2
+
+
+def settings(url: str, home: Path) -> nb.Settings:
+    """Settings for a quick API on this machine."""
+    return nb.Settings.load(
+        base_url=url,
+        api_key="test-key",
+        home=home,
+        pictures=home / "pictures",
+        first_poll=0.0,
+        poll_interval=0.02,
+        timeout=0.5,
+        backoff=0.01,
+        deadline=20,
+    )
+
+
+async def run(url: str, home: Path, name: str, clicks: int, at_once: int) -> int:
+    """Make the clicks and bring home what can be; how many ended in one of our errors."""
+    async with nb.Studio(settings(url, home)) as studio:
+        places = asyncio.Semaphore(at_once)
+
+        async def click(number: int) -> bool:
+            output_format = "jpeg" if number % 3 == 0 else "png"
+            async with places:
+                try:
+                    await studio.generate(
+                        f"click {name}-{number} of a fox in the snow", output_format=output_format
+                    )
+                except nb.NanoBananaError:
+                    return False
+                return True
+
+        done = await asyncio.gather(*map(click, range(clicks)))
+        await resume(studio)
+    return done.count(False)
+
+
+async def resume(studio: nb.Studio) -> None:
+    """Ask for what is not home yet until nothing comes back."""
+    for _ in range(RESUMES):
+        if not await studio.resume():
+            return
+        await asyncio.sleep(PAUSE)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.faults.client")
+    parser.add_argument("--url", required=True)
+    parser.add_argument("--home", type=Path, required=True)
+    parser.add_argument("--clicks", type=int, default=100)
+    parser.add_argument("--name", default="A")
+    parser.add_argument("--at-once", type=int, default=16)
+    given = parser.parse_args()
+    asyncio.run(run(given.url, given.home, given.name, given.clicks, given.at_once))

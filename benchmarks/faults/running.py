@@ -1,0 +1,81 @@
+"""The processes of one run: a home, the service, and clients side by side."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from .checker import Findings, check
+
+ROOT: Final = Path(__file__).parents[2]
+MEMORY: Final = Path("/dev/shm")  # faults and kills are tested here, not the loss of power
+
+Who = Literal["ours", "naive"]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where one run keeps what it writes."""
+
+    folder: Path
+
+    @property
+    def home(self) -> Path:
+        return self.folder / "home"
+
+    @property
+    def account(self) -> Path:
+        return self.folder / "account.jsonl"
+
+    def check(self) -> Findings:
+        """What the checker says of this run."""
+        return check(self.account, self.home / "ledger.sqlite3", self.home / "pictures")
+
+
+@contextlib.contextmanager
+def place() -> Iterator[Place]:
+    """A folder for one run, in memory where the system offers that; gone afterwards."""
+    base = MEMORY if os.access(MEMORY, os.W_OK) else None
+    folder = Path(tempfile.mkdtemp(prefix="nanobanana-faults-", dir=base))
+    try:
+        made = Place(folder)
+        made.home.mkdir()
+        yield made
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def service(account: Path, seed: int, rate: float, without: Sequence[str] = ()) -> Iterator[str]:
+    """The URL of a misbehaving API in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.faults.service", "--account", str(account)]
+    command += ["--seed", str(seed), "--rate", str(rate), "--without", *without]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        try:
+            assert process.stdout is not None
+            yield process.stdout.readline().strip()
+        finally:
+            process.terminate()
+
+
+def clients(who: Who, url: str, home: Path, clicks: int, processes: int, at_once: int = 16) -> None:
+    """Make that many clicks by processes on one home; raises if one of them breaks."""
+    module = f"benchmarks.faults.{'client' if who == 'ours' else 'naive'}"
+    shares = [clicks // processes + (one < clicks % processes) for one in range(processes)]
+    command = [sys.executable, "-m", module, "--url", url, "--home", str(home)]
+    command += ["--at-once", str(at_once)]
+    running = [
+        subprocess.Popen([*command, "--clicks", str(share), "--name", f"p{one}"], cwd=ROOT)
+        for one, share in enumerate(shares)
+    ]
+    codes = [process.wait() for process in running]
+    if any(codes):
+        raise RuntimeError(f"a client broke (exit codes {codes})")

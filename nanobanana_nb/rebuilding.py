@@ -1,0 +1,79 @@
+"""The ledger made anew from what stands beside the pictures, when it is lost or damaged."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import LedgerError
+from .ledger import Ledger, PictureRow, TaskRow
+from .sidecars import BrokenSidecar, Sidecar, read_sidecars
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """What was found: tasks added and known, what cannot be used, and where the old ledger is."""
+
+    added: int
+    known: int
+    broken: tuple[BrokenSidecar, ...]
+    damaged: Path | None
+
+
+async def rebuild(file: Path, folders: Iterable[Path]) -> Rebuilt:
+    """Add every task whose pictures lie in `folders` to the ledger `file`.
+
+    A ledger that cannot be opened is kept beside the new one. What was under way in it, and what
+    was never stored, is not known any more; `resume` finds such a task by its id.
+    """
+    damaged = _set_aside(file)
+    found = [one for folder in folders for one in read_sidecars(folder)]
+    tasks: dict[str, dict[int, Sidecar]] = defaultdict(dict)
+    for one in found:
+        if isinstance(one, Sidecar):
+            tasks[one.id].setdefault(one.position, one)
+    ledger = Ledger(file)
+    try:
+        added = [await ledger.restore(_row(list(of.values()))) for of in tasks.values()]
+    finally:
+        ledger.close()
+    broken = tuple(one for one in found if isinstance(one, BrokenSidecar) and one.why != "foreign")
+    return Rebuilt(sum(added), len(added) - sum(added), broken, damaged)
+
+
+def _set_aside(file: Path) -> Path | None:
+    """Move a ledger away that cannot be opened, with its journal; where to, if so."""
+    if not file.exists():
+        return None
+    with contextlib.suppress(LedgerError):
+        Ledger(file).close()
+        return None
+    mark = time.strftime("%Y%m%d-%H%M%S")
+    aside = file.with_name(f"{file.name}.damaged-{mark}")
+    file.rename(aside)
+    journal = file.with_name(f"{file.name}-journal")
+    if journal.exists():
+        journal.rename(aside.with_name(f"{aside.name}-journal"))
+    return aside
+
+
+def _row(pictures: list[Sidecar]) -> TaskRow:
+    pictures.sort(key=lambda one: one.position)
+    first = pictures[0]
+    return TaskRow(
+        first.id,
+        "stored",
+        first.request,
+        first.origin,
+        first.price,
+        first.created,
+        first.task_id or None,
+        first.seconds,
+        tuple(PictureRow(p.url, p.file, p.sha256, p.width, p.height) for p in pictures),
+        account=first.account,
+        cell=first.cell,
+    )

@@ -1,0 +1,29 @@
+"""Replay before spending: under which key a cell finds again what it drew in an earlier run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+
+from .cells import Cell, next_ordinal
+from .ledger import Account
+from .models import ImageRequest
+
+
+def keys(
+    cell: Cell, request: ImageRequest, references: Sequence[str], account: Account, count: int
+) -> list[str]:
+    """The keys of `count` equal requests that a cell makes one after the other.
+
+    `references` say by their content what pictures there are to go by, because links change.
+    """
+    place = [cell.folder, cell.source, cell.twin]
+    wanted = [request.prompt, request.aspect_ratio, request.output_format, *references]
+    whose = [account.origin, account.mark]
+    key = _digest([*place, wanted, whose])
+    return [_digest([key, next_ordinal(cell, key)]) for _ in range(count)]
+
+
+def _digest(parts: object) -> str:
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
