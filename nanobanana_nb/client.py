@@ -23,6 +23,7 @@ from . import errors, links, pacing, protocol
 from .models import Failed, ImageRequest, Succeeded, TaskState
 from .pacing import Schedule
 from .settings import BASE_URL, HOW_TO_SET_THE_KEY, Secret
+from .waiting import Trouble, Watch
 
 if TYPE_CHECKING:
     import httpx
@@ -35,12 +36,6 @@ SUBMIT_PATIENCE: Final = 4.0
 """Times the timeout: longer than any gateway's own limit, so that its 504 precedes our doubt."""
 TICK: Final = 1.0
 """Seconds; how often a wait looks whether the machine was asleep."""
-REFUSALS: Final = 3
-"""In a row; then it is the question that is refused, and the task is left for later."""
-BLIND_LOOKS: Final = 10
-"""In a row; then a finished task that shows no picture is left for later."""
-EARLY_404: Final = 120.0
-"""Seconds after a submit in which an unknown task id may just not have spread yet."""
 MAX_REDIRECTS: Final = 3
 GONE: Final = frozenset({400, 401, 403, 404, 409, 410, 422})
 """With these a link says that it no longer works: the API may have a fresh one."""
@@ -144,7 +139,7 @@ class Client:
         deadline or where looking on is of no use for now, at once what a refused key raises, and
         `TaskNotFound` once the task has had the time to become known.
         """
-        watch, trouble = _Watch(self._clock, self._wall), _Trouble(task_id)
+        watch, trouble = Watch(self._clock, self._wall), Trouble(task_id)
         polls, pause = 0, 0.0
         while True:
             waited = watch.waited
@@ -167,7 +162,7 @@ class Client:
                 return state
             trouble.saw(state, watch.waited)
 
-    async def _rest(self, seconds: float, watch: _Watch) -> None:
+    async def _rest(self, seconds: float, watch: Watch) -> None:
         """Sleep, in pieces; no longer once the machine has been asleep itself."""
         while seconds > 0:
             piece = min(seconds, TICK)
@@ -177,7 +172,7 @@ class Client:
             seconds -= piece
         return None
 
-    async def _look(self, task_id: str, watch: _Watch) -> TaskState:
+    async def _look(self, task_id: str, watch: Watch) -> TaskState:
         """The state of the task; asked anew at once when the machine slept over the question."""
         while True:
             asking = asyncio.ensure_future(self.status(task_id))
@@ -415,74 +410,6 @@ class _Connections:
         """Close now. That a dead connection cannot be closed well is no news to anybody."""
         with contextlib.suppress(Exception):
             await self.http.aclose()
-
-
-class _Watch:
-    """How long a wait has lasted, without the time that the machine was asleep."""
-
-    def __init__(self, clock: Callable[[], float], wall: Callable[[], float]) -> None:
-        self._clock = clock
-        self._wall = wall
-        self._begun = self._last = clock()
-        self._last_wall = wall()
-        self._asleep = 0.0
-
-    @property
-    def waited(self) -> float:
-        return self._clock() - self._begun - self._asleep
-
-    def slept(self, asked: float) -> bool:
-        """Whether the machine was asleep since the last call, `asked` seconds ago by plan."""
-        now, wall = self._clock(), self._wall()
-        asleep = pacing.time_asleep(asked, now - self._last, wall - self._last_wall)
-        self._last, self._last_wall = now, wall
-        self._asleep += asleep or 0.0
-        return asleep is not None
-
-
-class _Trouble:
-    """What has gone wrong in a row while a task is waited for, and when that is enough."""
-
-    def __init__(self, task_id: str) -> None:
-        self._task_id = task_id
-        self._last: Exception | None = None
-        self._refusals = 0
-        self._blind = 0
-
-    def note(
-        self, error: errors.APIError | errors.TransportError, waited: float, age: float
-    ) -> None:
-        """A look that failed. Raises what ends the waiting."""
-        if isinstance(error, errors.KeyRefused | errors.AccessDenied):
-            raise error
-        unknown = isinstance(error, errors.TaskNotFound)
-        early = unknown and age + waited <= EARLY_404
-        refused = isinstance(error, errors.APIError) and not error.retryable and not early
-        self._last = error
-        self._refusals = self._refusals + 1 if refused else 0
-        if self._refusals >= REFUSALS:
-            if unknown:
-                raise error
-            raise self.left(
-                "is left for later, as the API does not say how it is. It stays", waited
-            )
-
-    def saw(self, state: TaskState, waited: float) -> None:
-        """A look that showed no end. Raises when a task is done and never shows its picture."""
-        self._last = None
-        self._refusals = 0
-        self._blind = self._blind + 1 if state in protocol.WITHOUT_PICTURE else 0
-        if self._blind >= BLIND_LOOKS:
-            raise self.left("is done, but the API's answers hold no picture. It stays", waited)
-
-    def left(self, how: str, waited: float) -> errors.WaitTimeout:
-        """The error of a task that is left for later."""
-        last = f" At the last look: {self._last}" if self._last else ""
-        return errors.WaitTimeout(
-            f"Task {self._task_id} {how} and is paid for; nb.resume() collects it later.{last}",
-            task_id=self._task_id,
-            waited=waited,
-        )
 
 
 def _check(response: httpx.Response, url: str) -> None:

@@ -161,8 +161,10 @@ class NanoBananaMagics(Magics):
             "aspect_ratio": given.get("aspect_ratio", self.aspect_ratio),
             "output_format": given.get("format", self.output_format),
             "image_urls": [self._reference(text, names) for text in given.get("image", ())],
-            "count": _whole_number(given.get("count", "1")),
-            "task_retries": _whole_number(given.get("retries", str(self.task_retries))),
+            "count": _whole_number("-n", given.get("count", "1")),
+            "task_retries": _whole_number(
+                "--retries", given.get("retries", str(self.task_retries))
+            ),
             "new": "new" in given or not self.replay,
             "confirm": "yes" in given,
         }
@@ -260,11 +262,11 @@ def _show_what_would_be_sent(prompt: str, options: dict[str, Any]) -> None:
     print(f"{count} x {display.money(PRICE)} = {display.money(PRICE * count)}; nothing was sent.")  # noqa: T201
 
 
-def _whole_number(text: str) -> int:
+def _whole_number(option: str, text: str) -> int:
     try:
         return int(text)
     except ValueError:
-        raise RequestError(f"{text} is not a whole number; give one, such as -n 4.") from None
+        raise RequestError(f"{option} {text}: give a whole number, such as {option} 4.") from None
 
 
 def _save(result: Generation | Gallery, target: str) -> None:

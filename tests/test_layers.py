@@ -15,7 +15,7 @@ FLOORS = (
     {"links"},
     {"settings", "models"},
     {"protocol", "prompting", "schema", "sidecars"},
-    {"display"},
+    {"display", "waiting"},
     {"client", "ledger", "pictures", "screen", "reporting"},
     {"results", "outcomes", "replay", "rebuilding"},
     {"archive", "references", "submitting", "collecting", "accounting"},

@@ -30,6 +30,8 @@ from nanobanana_nb.pictures import (
 )
 from nanobanana_nb.sidecars import Sidecar, read_sidecar
 
+from .harness.disks import leave_free, mounted
+
 TASK = {
     "id": "abcd1234",
     "task_id": "task-1",
@@ -538,25 +540,8 @@ def test_the_disk_fills_up_at_each_step(tmp_path: Path, lasting: int, expected) 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A real file system of one megabyte and 200 files."""
-    point = tmp_path / "disk"
-    point.mkdir()
-    sudo = [] if os.geteuid() == 0 else ["sudo", "-n"]
-    options = f"size=1m,nr_inodes=200,uid={os.getuid()}"
-    try:
-        command = [*sudo, "mount", "-t", "tmpfs", "-o", options, "tmpfs", str(point)]
-        subprocess.run(command, check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("a file system cannot be mounted here; injected errors test the same")
-    yield point
-    subprocess.run([*sudo, "umount", str(point)], check=True)
-
-
-def leave_free(disk: Path, filler: Path, pages: int) -> None:
-    """Fill the disk but for so many blocks of 4 kB."""
-    filler.write_bytes(b"")
-    room = os.statvfs(disk)
-    filler.write_bytes(bytes((room.f_bavail - pages) * room.f_frsize))
-    assert os.statvfs(disk).f_bavail == pages
+    with mounted(tmp_path / "disk") as disk:
+        yield disk
 
 
 def test_disk_full_at_each_of_the_first_60_writes(small_disk: Path, tmp_path: Path) -> None:

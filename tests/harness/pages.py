@@ -99,6 +99,15 @@ def run_all(page: Page, timeout: int = RUN_TIMEOUT) -> None:
     wait_idle(page, timeout)
 
 
+def restart_and_run_all(page: Page, timeout: int = RUN_TIMEOUT) -> None:
+    """Choose "Restart Kernel and Run All Cells", say yes, and wait for the end."""
+    _choose(page, "Run", "runmenu:restart-and-run-all")
+    page.evaluate(_WATCH_PROMPTS)
+    page.locator(".jp-Dialog button.jp-mod-accept").click()
+    page.wait_for_function("() => window.promptChanges > 0")
+    wait_idle(page, timeout)
+
+
 def start_all(page: Page) -> None:
     """Choose "Run All Cells" and do not wait."""
     _choose(page, "Run", "runmenu:run-all")
