@@ -10,6 +10,7 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import httpx
 import pytest
 
 from nanobanana_nb import Client, ConfigError, ImageRequest, Sandbox, Schedule, errors
@@ -566,3 +567,22 @@ def test_closing_leaves_nothing_open(sandbox: Sandbox) -> None:
         assert all(http.is_closed for http in made)
 
     asyncio.run(main())
+
+
+def test_a_body_shorter_than_announced_is_refused_by_ourselves() -> None:
+    """Not every transport counts the bytes, as httpx's own does: ours is the last to look."""
+
+    class Short(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            return httpx.Response(200, headers={"Content-Length": "10"}, stream=Nine())
+
+    class Nine(httpx.AsyncByteStream):
+        async def __aiter__(self):
+            yield b"x" * 9
+
+    async def main() -> None:
+        async with Client("k", base_url="http://127.0.0.1:9", transport=Short()) as client:
+            await client.download("http://127.0.0.1:9/fox.png", bytearray().extend)
+
+    with pytest.raises(errors.DownloadError, match="cut off after 9 of 10 bytes"):
+        asyncio.run(main())
