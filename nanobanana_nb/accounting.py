@@ -9,9 +9,9 @@ from decimal import Decimal
 
 from .display import money
 from .errors import SubmitUnknown
-from .ledger import Earlier, Spent
 from .models import PRICE
 from .outcomes import Outcome
+from .rows import Earlier, Spent
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ from collections.abc import Callable, Sequence
 
 from . import accounting, display, sandbox
 from .errors import NanoBananaError
-from .ledger import Ledger, Spent
+from .ledger import Ledger
 from .rebuilding import rebuild
+from .rows import Spent
 from .settings import Settings
 from .studio import Studio
 

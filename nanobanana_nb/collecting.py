@@ -24,12 +24,13 @@ from .errors import (
     TaskNotFound,
     WaitTimeout,
 )
-from .ledger import UNFINISHED, Ledger, PictureRow, TaskRow
+from .ledger import Ledger
 from .models import Succeeded
 from .outcomes import Outcome
 from .pacing import DOWNLOAD_TRIES
 from .pictures import PictureStore, StoredPicture
 from .reporting import Tracker
+from .rows import UNFINISHED, PictureRow, TaskRow
 
 WATCH: Final = 0.5
 """Seconds between two looks at a task that another kernel looks after."""

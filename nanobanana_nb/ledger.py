@@ -8,41 +8,27 @@ several kernels can share one home, and what a killed one leaves behind is taken
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
+import functools
 import json
-import queue
 import secrets
 import sqlite3
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from . import schema
 from .errors import BudgetReached, LeaseLost, LedgerError
 from .models import MODEL, PRICE, ImageRequest
+from .rows import UNFINISHED, Account, Earlier, PictureRow, Spent, State, TaskRow
+from .writer import Writer
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
-State = Literal[
-    "queued",  # wanted, not sent
-    "sending",  # may be billed from here on
-    "submitted",  # billed; the task id is known
-    "ready",  # finished; the links are known
-    "fetching",  # being downloaded
-    "stored",  # on disk
-    "parked",  # still running at the deadline; looked after now and then
-    "unknown",  # maybe billed, and no task id
-    "rejected",  # the API took no task
-    "failed",  # the task ended without a picture
-    "expired",  # billed, and the links are dead
-    "abandoned",  # dropped, by us before it was sent, or by a person
-]
-UNFINISHED: Final[tuple[State, ...]] = ("submitted", "ready", "fetching", "parked")
 _UNDER_WAY: Final[tuple[State, ...]] = ("queued", "sending", "submitted", "ready", "fetching")
 _NOT_SENT: Final[tuple[State, ...]] = ("queued", "rejected", "abandoned")
 
@@ -63,67 +49,16 @@ _FREE: Final = "(owner = :me OR lease IS NULL OR lease < :now OR lease > :now + 
 """Whether we may look after a task. A lease far in the future is that of a clock put back."""
 
 
-@dataclass(frozen=True)
-class PictureRow:
-    """One result: its link, and its file once it is stored."""
+def _in_writer(
+    method: Callable[Concatenate[Ledger, P], T],
+) -> Callable[Concatenate[Ledger, P], Coroutine[Any, Any, T]]:
+    """Run a method in the writer thread, and await it, shielded, in the caller's loop."""
 
-    url: str
-    file: Path | None = None
-    sha256: str = ""
-    width: int = 0
-    height: int = 0
+    @functools.wraps(method)
+    async def awaited(ledger: Ledger, /, *args: P.args, **more: P.kwargs) -> T:
+        return await ledger._do(functools.partial(method, ledger, *args, **more))
 
-
-@dataclass(frozen=True)
-class TaskRow:
-    """One task as the ledger knows it. Times are Unix time; `seconds` is the API's own figure."""
-
-    id: str
-    state: State
-    request: ImageRequest
-    origin: str
-    price: Decimal
-    created: float
-    task_id: str | None = None
-    seconds: float | None = None
-    pictures: tuple[PictureRow, ...] = ()
-    account: str = ""
-    sent: float | None = None
-    error: str = ""
-    fail_code: str = ""
-    cell: str | None = None
-    starred: bool = False
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Account:
-    """Whose tasks: the address of the API and a mark of the key."""
-
-    origin: str
-    mark: str = ""
-
-
-@dataclass(frozen=True)
-class Spent:
-    """US dollars that this home has spent, surely or maybe, and how much of it is in doubt."""
-
-    today: Decimal
-    session: Decimal
-    ever: Decimal
-    unknown: int
-    at_risk: Decimal
-
-
-@dataclass(frozen=True)
-class Earlier:
-    """A balance noted earlier (Unix time, US dollars), what this home has spent since then, and
-    how many of these tasks are `unknown`."""
-
-    seen: float
-    amount: Decimal
-    spent: Decimal
-    unknown: int
+    return awaited
 
 
 class Ledger:
@@ -132,7 +67,7 @@ class Ledger:
     def __init__(self, file: Path, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
         self._me = secrets.token_hex(8)
-        self._writer = _Writer()
+        self._writer = Writer()
         try:
             self._connection = self._writer.submit(schema.connect, file).result()
         except sqlite3.Error as error:
@@ -142,7 +77,8 @@ class Ledger:
                 f"{_remedy(error)}"
             ) from None
 
-    async def add(
+    @_in_writer
+    def add(
         self,
         request: ImageRequest,
         account: Account,
@@ -150,183 +86,18 @@ class Ledger:
         follows: str | None = None,
     ) -> TaskRow:
         """Note the intent: a new task, `queued`. `cell` is its replay key, if a cell wants it."""
-        return await self._do(self._add, request, account, cell, follows)
-
-    async def send(self, id: str, budget: Decimal | None = None) -> None:  # noqa: A002
-        """`sending`, and its price taken from the day's budget, in one transaction.
-
-        Raises `BudgetReached` where the budget (US dollars a day) has no room for it.
-        """
-        await self._do(self._send, id, budget)
-
-    async def move(self, id: str, state: State, **columns: Any) -> None:  # noqa: A002
-        """Move a task on. Raises `LedgerError` for a step that its state does not allow, and
-        `LeaseLost` where another kernel has taken it over."""
-        await self._do(self._move, id, state, columns)
-
-    async def ready(self, id: str, urls: Sequence[str], seconds: float | None) -> None:  # noqa: A002
-        """Note the links, the moment that they are seen."""
-        await self._do(self._ready, id, urls, seconds)
-
-    async def stored(self, id: str, pictures: Sequence[PictureRow]) -> None:  # noqa: A002
-        """Note the files of a task, which are on disk by now."""
-        await self._do(self._stored, id, pictures)
-
-    async def take(self, id: str) -> TaskRow | None:  # noqa: A002
-        """Begin to look after an accepted task; None if it has ended or another kernel does."""
-        return await self._do(self._take, id)
-
-    async def release(self, id: str) -> None:  # noqa: A002
-        """No longer look after a task that has not ended, so that another kernel can."""
-        await self._do(self._release, id)
-
-    async def renew(self) -> None:
-        """Keep the leases of what is looked after here."""
-        await self._do(self._renew)
-
-    async def recover(self, account: Account) -> list[TaskRow]:
-        """What an ended kernel left behind, oldest first: accepted tasks, for `take`, and the
-        submits that it ended in, which are `unknown` from now on.
-
-        What it had not sent yet is `abandoned`, without a word: it cost nothing.
-        """
-        return await self._do(self._recover, account)
-
-    async def others_at_work(self) -> bool:
-        """Whether a task is under way that is not looked after here."""
-        return await self._do(self._others_at_work)
-
-    async def get(self, id: str) -> TaskRow | None:  # noqa: A002
-        """The task with our own id."""
-        return _only(await self._do(self._select, "WHERE id = ?", (id,)))
-
-    async def find(self, task_id: str) -> TaskRow | None:
-        """The task that the API knows by this id."""
-        return _only(await self._do(self._select, "WHERE task_id = ?", (task_id,)))
-
-    async def latest(self, cell: str) -> TaskRow | None:
-        """The latest task with this replay key that may have cost something."""
-        where = (
-            f"WHERE cell = ? AND state NOT IN {_listed(_NOT_SENT)} ORDER BY created DESC LIMIT 1"
-        )
-        return _only(await self._do(self._select, where, (cell,)))
-
-    async def adopt(self, task_id: str, request: ImageRequest, account: Account) -> TaskRow:
-        """Note a task that was sent, and paid for, from another machine."""
-        return await self._do(self._adopt, task_id, request, account)
-
-    async def unfinished(self, account: Account) -> list[TaskRow]:
-        """Tasks that were accepted by this API and are not on disk yet, oldest first."""
-        where = f"WHERE state IN {_listed(UNFINISHED)} AND {_OURS} ORDER BY created"
-        return await self._do(self._select, where, (account.origin, account.mark))
-
-    async def history(
-        self,
-        words: str = "",
-        since: float | None = None,
-        states: Sequence[str] = (),
-        starred: bool | None = None,
-    ) -> list[TaskRow]:
-        """Tasks whose prompt or note holds all the words, newest first.
-
-        Without `states` those that were never sent are left out.
-        """
-        tests, values = (
-            ["holds(prompt || ' ' || note, ?)"],
-            [json.dumps(schema.plain(words).split())],
-        )
-        parameters: list[Any] = list(values)
-        if since is not None:
-            tests.append("created >= ?")
-            parameters.append(since)
-        if starred is not None:
-            tests.append("starred = ?")
-            parameters.append(int(starred))
-        marks = ", ".join("?" * len(states))
-        tests.append(f"state IN ({marks})" if states else f"state NOT IN {_listed(_NOT_SENT)}")
-        parameters.extend(states)
-        where = f"WHERE {' AND '.join(tests)} ORDER BY created DESC, rowid DESC"
-        return await self._do(self._select, where, parameters)
-
-    async def counts(self) -> dict[str, int]:
-        """How many tasks are in each state."""
-        return await self._do(self._counts)
-
-    async def spent(self) -> Spent:
-        """What this home has spent."""
-        return await self._do(self._spent)
-
-    async def annotate(self, id: str, **columns: Any) -> TaskRow:  # noqa: A002
-        """Set `starred` or `note` of a task."""
-        return await self._do(self._annotate, id, columns)
-
-    async def balance_seen(self, account: Account, amount: Decimal) -> Earlier | None:
-        """Note the account's balance; what was noted before it, None the first time."""
-        return await self._do(self._balance_seen, account, amount)
-
-    async def restore(self, row: TaskRow) -> bool:
-        """Note a stored task anew, from what stands beside its pictures; False if it is known."""
-        return await self._do(self._restore, row)
-
-    def close(self) -> None:
-        """Let go of all leases and end the writer thread once all is written."""
-        self._writer.submit(self._let_go)
-        self._writer.submit(self._connection.close)
-        self._writer.close()
-
-    async def _do(self, function: Callable[..., T], *arguments: Any) -> T:
-        written = self._writer.submit(function, *arguments)
-        try:
-            return await asyncio.shield(asyncio.wrap_future(written))
-        except sqlite3.Error as error:
-            raise LedgerError(
-                f"The ledger did not take a change ({error}); nothing is sent until it does. "
-                f"{_remedy(error)}"
-            ) from None
-
-    # What follows runs in the writer thread.
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield self._connection
-            self._connection.execute("COMMIT")
-        except BaseException:
-            if self._connection.in_transaction:  # SQLite itself rolls back when the disk is full
-                self._connection.execute("ROLLBACK")
-            raise
-
-    def _add(
-        self, request: ImageRequest, account: Account, cell: str | None, follows: str | None
-    ) -> TaskRow:
         row = self._new("queued", request, account)
         with self._transaction() as db:
             lease = self._clock() + LEASE
             _insert(db, row, cell=cell, follows=follows, owner=self._me, lease=lease)
         return row
 
-    def _adopt(self, task_id: str, request: ImageRequest, account: Account) -> TaskRow:
-        row = self._new("submitted", request, account, task_id)
-        with self._transaction() as db:
-            _insert(db, row)
-        return row
+    @_in_writer
+    def send(self, id: str, budget: Decimal | None = None) -> None:  # noqa: A002
+        """`sending`, and its price taken from the day's budget, in one transaction.
 
-    def _new(
-        self, state: State, request: ImageRequest, account: Account, task_id: str | None = None
-    ) -> TaskRow:
-        return TaskRow(
-            secrets.token_hex(4),
-            state,
-            request,
-            account.origin,
-            PRICE,
-            self._clock(),
-            task_id,
-            account=account.mark,
-        )
-
-    def _send(self, id: str, budget: Decimal | None) -> None:  # noqa: A002
+        Raises `BudgetReached` where the budget (US dollars a day) has no room for it.
+        """
         now = self._clock()
         today = _day(now)
         with self._transaction() as db:
@@ -340,11 +111,16 @@ class Ledger:
             columns = {"day": today, "sent": now, "session": self._me}
             self._step(db, id, "sending", columns)
 
-    def _move(self, id: str, state: State, columns: dict[str, Any]) -> None:  # noqa: A002
+    @_in_writer
+    def move(self, /, id: str, state: State, **columns: Any) -> None:  # noqa: A002
+        """Move a task on. Raises `LedgerError` for a step that its state does not allow, and
+        `LeaseLost` where another kernel has taken it over."""
         with self._transaction() as db:
             self._step(db, id, state, columns)
 
-    def _ready(self, id: str, urls: Sequence[str], seconds: float | None) -> None:  # noqa: A002
+    @_in_writer
+    def ready(self, id: str, urls: Sequence[str], seconds: float | None) -> None:  # noqa: A002
+        """Note the links, the moment that they are seen."""
         with self._transaction() as db:
             self._step(db, id, "ready", {"seconds": seconds})
             db.execute("DELETE FROM picture WHERE task = ?", (id,))
@@ -353,7 +129,9 @@ class Ledger:
                 [(id, position, url) for position, url in enumerate(urls)],
             )
 
-    def _stored(self, id: str, pictures: Sequence[PictureRow]) -> None:  # noqa: A002
+    @_in_writer
+    def stored(self, id: str, pictures: Sequence[PictureRow]) -> None:  # noqa: A002
+        """Note the files of a task, which are on disk by now."""
         with self._transaction() as db:
             self._step(db, id, "stored", {"error": None})
             db.executemany(
@@ -365,25 +143,9 @@ class Ledger:
                 ],
             )
 
-    def _step(self, db: sqlite3.Connection, id: str, state: State, columns: dict[str, Any]) -> None:  # noqa: A002
-        now = self._clock()
-        values: dict[str, Any] = {"state": state, "changed": now, "owner": self._me}
-        values["lease"] = now + LEASE if state in _UNDER_WAY else None
-        values |= columns
-        before = [old for old, following in _NEXT.items() if state in following]
-        settings = ", ".join(f"{name} = :{name}" for name in values)
-        changed = db.execute(
-            f"UPDATE task SET {settings} WHERE id = :id AND state IN {_listed(before)} AND {_FREE}",  # noqa: S608
-            {**values, "id": id, "me": self._me, "now": now},
-        ).rowcount
-        if changed == 1:
-            return
-        owner = db.execute("SELECT owner FROM task WHERE id = ?", (id,)).fetchone()
-        if owner is not None and owner[0] != self._me:
-            raise LeaseLost(f"Task {id} is looked after by another kernel.")
-        raise LedgerError(f"Task {id} cannot become {state!r} from where it is.")
-
-    def _take(self, id: str) -> TaskRow | None:  # noqa: A002
+    @_in_writer
+    def take(self, id: str) -> TaskRow | None:  # noqa: A002
+        """Begin to look after an accepted task; None if it has ended or another kernel does."""
         now = self._clock()
         with self._transaction() as db:
             taken = db.execute(
@@ -393,26 +155,29 @@ class Ledger:
             ).rowcount
         return self._select("WHERE id = ?", (id,))[0] if taken else None
 
-    def _release(self, id: str) -> None:  # noqa: A002
+    @_in_writer
+    def release(self, id: str) -> None:  # noqa: A002
+        """No longer look after a task that has not ended, so that another kernel can."""
         with self._transaction() as db:
             mine = (id, self._me)
             db.execute("UPDATE task SET lease = NULL WHERE id = ? AND owner = ?", mine)
 
-    def _renew(self) -> None:
+    @_in_writer
+    def renew(self) -> None:
+        """Keep the leases of what is looked after here."""
         with self._transaction() as db:
             db.execute(
                 "UPDATE task SET lease = ? WHERE owner = ? AND lease IS NOT NULL",
                 (self._clock() + LEASE, self._me),
             )
 
-    def _let_go(self) -> None:
-        held = "owner = ? AND lease IS NOT NULL"
-        sql = f"SELECT 1 FROM task WHERE {held} LIMIT 1"  # noqa: S608
-        if self._connection.execute(sql, (self._me,)).fetchone():
-            with self._transaction() as db:
-                db.execute(f"UPDATE task SET lease = NULL WHERE {held}", (self._me,))  # noqa: S608
+    @_in_writer
+    def recover(self, account: Account) -> list[TaskRow]:
+        """What an ended kernel left behind, oldest first: accepted tasks, for `take`, and the
+        submits that it ended in, which are `unknown` from now on.
 
-    def _recover(self, account: Account) -> list[TaskRow]:
+        What it had not sent yet is `abandoned`, without a word: it cost nothing.
+        """
         names = {"me": self._me, "now": self._clock()}
         dead = f"{_FREE} AND owner <> :me"
         ours = f"{dead} AND {_OURS_NAMED} ORDER BY created"
@@ -430,32 +195,98 @@ class Ledger:
         accepted = self._select(f"WHERE state IN {_listed(UNFINISHED)} AND {ours}", names_of_ours)
         return [*(replace(row, state="unknown") for row in cut_off), *accepted]
 
-    def _others_at_work(self) -> bool:
+    @_in_writer
+    def others_at_work(self) -> bool:
+        """Whether a task is under way that is not looked after here."""
         where = f"state IN {_listed(_UNDER_WAY)} AND owner <> ? AND lease > ?"
         sql = f"SELECT 1 FROM task WHERE {where} LIMIT 1"  # noqa: S608
         return self._connection.execute(sql, (self._me, self._clock())).fetchone() is not None
 
-    def _counts(self) -> dict[str, int]:
+    @_in_writer
+    def get(self, id: str) -> TaskRow | None:  # noqa: A002
+        """The task with our own id."""
+        return _only(self._select("WHERE id = ?", (id,)))
+
+    @_in_writer
+    def find(self, task_id: str) -> TaskRow | None:
+        """The task that the API knows by this id."""
+        return _only(self._select("WHERE task_id = ?", (task_id,)))
+
+    @_in_writer
+    def latest(self, cell: str) -> TaskRow | None:
+        """The latest task with this replay key that may have cost something."""
+        where = f"WHERE cell = ? AND state NOT IN {_listed(_NOT_SENT)}"
+        return _only(self._select(f"{where} ORDER BY created DESC LIMIT 1", (cell,)))
+
+    @_in_writer
+    def adopt(self, task_id: str, request: ImageRequest, account: Account) -> TaskRow:
+        """Note a task that was sent, and paid for, from another machine."""
+        row = self._new("submitted", request, account, task_id)
+        with self._transaction() as db:
+            _insert(db, row)
+        return row
+
+    @_in_writer
+    def unfinished(self, account: Account) -> list[TaskRow]:
+        """Tasks that were accepted by this API and are not on disk yet, oldest first."""
+        where = f"WHERE state IN {_listed(UNFINISHED)} AND {_OURS} ORDER BY created"
+        return self._select(where, (account.origin, account.mark))
+
+    @_in_writer
+    def history(
+        self,
+        words: str = "",
+        since: float | None = None,
+        states: Sequence[str] = (),
+        starred: bool | None = None,
+    ) -> list[TaskRow]:
+        """Tasks whose prompt or note holds all the words, newest first.
+
+        Without `states` those that were never sent are left out.
+        """
+        tests = ["holds(prompt || ' ' || note, ?)"]
+        parameters: list[Any] = [json.dumps(schema.plain(words).split())]
+        if since is not None:
+            tests.append("created >= ?")
+            parameters.append(since)
+        if starred is not None:
+            tests.append("starred = ?")
+            parameters.append(int(starred))
+        marks = ", ".join("?" * len(states))
+        tests.append(f"state IN ({marks})" if states else f"state NOT IN {_listed(_NOT_SENT)}")
+        parameters.extend(states)
+        where = f"WHERE {' AND '.join(tests)} ORDER BY created DESC, rowid DESC"
+        return self._select(where, parameters)
+
+    @_in_writer
+    def counts(self) -> dict[str, int]:
+        """How many tasks are in each state."""
         return dict(self._connection.execute("SELECT state, COUNT(*) FROM task GROUP BY state"))
 
-    def _spent(self) -> Spent:
+    @_in_writer
+    def spent(self) -> Spent:
+        """What this home has spent."""
         db = self._connection
-        unknown = self._counts().get("unknown", 0)
+        doubtful = db.execute("SELECT COUNT(*) FROM task WHERE state = 'unknown'")
         return Spent(
             today=_sum(db, "day = ?", (_day(self._clock()),)),
             session=_sum(db, "session = ? AND day IS NOT NULL", (self._me,)),
             ever=_sum(db, "day IS NOT NULL", ()),
-            unknown=unknown,
+            unknown=doubtful.fetchone()[0],
             at_risk=_sum(db, "state = 'unknown'", ()),
         )
 
-    def _annotate(self, id: str, columns: dict[str, Any]) -> TaskRow:  # noqa: A002
+    @_in_writer
+    def annotate(self, /, id: str, **columns: Any) -> TaskRow:  # noqa: A002
+        """Set `starred` or `note` of a task."""
         settings = ", ".join(f"{name} = ?" for name in columns)
         with self._transaction() as db:
             db.execute(f"UPDATE task SET {settings} WHERE id = ?", (*columns.values(), id))  # noqa: S608
         return self._select("WHERE id = ?", (id,))[0]
 
-    def _balance_seen(self, account: Account, amount: Decimal) -> Earlier | None:
+    @_in_writer
+    def balance_seen(self, account: Account, amount: Decimal) -> Earlier | None:
+        """Note the account's balance; what was noted before it, None the first time."""
         whose = (account.origin, account.mark)
         with self._transaction() as db:
             before = db.execute(
@@ -477,7 +308,9 @@ class Ledger:
             ).fetchone()[0]
         return Earlier(before[0], Decimal(before[1]), spent, unknown)
 
-    def _restore(self, row: TaskRow) -> bool:
+    @_in_writer
+    def restore(self, row: TaskRow) -> bool:
+        """Note a stored task anew, from what stands beside its pictures; False if it is known."""
         with self._transaction() as db:
             known = db.execute(
                 "SELECT 1 FROM task WHERE id = ? OR (task_id = ? AND task_id IS NOT NULL)",
@@ -495,6 +328,74 @@ class Ledger:
                 ],
             )
         return True
+
+    def close(self) -> None:
+        """Let go of all leases and end the writer thread once all is written."""
+        self._writer.submit(self._let_go)
+        self._writer.submit(self._connection.close)
+        self._writer.close()
+
+    async def _do(self, work: Callable[[], T]) -> T:
+        written = self._writer.submit(work)
+        try:
+            return await asyncio.shield(asyncio.wrap_future(written))
+        except sqlite3.Error as error:
+            raise LedgerError(
+                f"The ledger did not take a change ({error}); nothing is sent until it does. "
+                f"{_remedy(error)}"
+            ) from None
+
+    # What follows runs in the writer thread.
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield self._connection
+            self._connection.execute("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:  # SQLite itself rolls back when the disk is full
+                self._connection.execute("ROLLBACK")
+            raise
+
+    def _new(
+        self, state: State, request: ImageRequest, account: Account, task_id: str | None = None
+    ) -> TaskRow:
+        return TaskRow(
+            secrets.token_hex(4),
+            state,
+            request,
+            account.origin,
+            PRICE,
+            self._clock(),
+            task_id,
+            account=account.mark,
+        )
+
+    def _step(self, db: sqlite3.Connection, id: str, state: State, columns: dict[str, Any]) -> None:  # noqa: A002
+        now = self._clock()
+        values: dict[str, Any] = {"state": state, "changed": now, "owner": self._me}
+        values["lease"] = now + LEASE if state in _UNDER_WAY else None
+        values |= columns
+        before = [old for old, following in _NEXT.items() if state in following]
+        settings = ", ".join(f"{name} = :{name}" for name in values)
+        changed = db.execute(
+            f"UPDATE task SET {settings} WHERE id = :id AND state IN {_listed(before)} AND {_FREE}",  # noqa: S608
+            {**values, "id": id, "me": self._me, "now": now},
+        ).rowcount
+        if changed == 1:
+            return
+        owner = db.execute("SELECT owner FROM task WHERE id = ?", (id,)).fetchone()
+        if owner is not None and owner[0] != self._me:
+            raise LeaseLost(f"Task {id} is looked after by another kernel.")
+        raise LedgerError(f"Task {id} cannot become {state!r} from where it is.")
+
+    def _let_go(self) -> None:
+        held = "owner = ? AND lease IS NOT NULL"
+        sql = f"SELECT 1 FROM task WHERE {held} LIMIT 1"  # noqa: S608
+        if self._connection.execute(sql, (self._me,)).fetchone():
+            with self._transaction() as db:
+                db.execute(f"UPDATE task SET lease = NULL WHERE {held}", (self._me,))  # noqa: S608
 
     def _select(self, where: str, values: Any) -> list[TaskRow]:
         found = self._connection.execute(f"SELECT {', '.join(_COLUMNS)} FROM task {where}", values)  # noqa: S608
@@ -543,46 +444,6 @@ _COLUMNS: Final = (
 _OURS: Final = "origin = ? AND account IN ('', ?)"
 _OURS_NAMED: Final = "origin = :origin AND account IN ('', :mark)"
 """The tasks of an account; those from before accounts were noted are anybody's."""
-
-
-class _Writer:
-    """The one thread that touches the database.
-
-    Not an executor's: those take no more work while the interpreter ends, and just then the id of
-    a task that is paid for may still have to be noted.
-    """
-
-    def __init__(self) -> None:
-        self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._closed = False
-        self._thread = threading.Thread(target=self._run, name="nanobanana_nb-ledger", daemon=True)
-        self._thread.start()
-
-    def submit(self, function: Callable[..., T], *arguments: Any) -> concurrent.futures.Future[T]:
-        future: concurrent.futures.Future[T] = concurrent.futures.Future()
-        if self._closed:
-            future.set_exception(LedgerError("The ledger is closed; the studio has ended."))
-            return future
-
-        def work() -> None:
-            if not future.set_running_or_notify_cancel():
-                return
-            try:
-                future.set_result(function(*arguments))
-            except BaseException as error:  # noqa: BLE001 - it is raised again in the caller
-                future.set_exception(error)
-
-        self._work.put(work)
-        return future
-
-    def close(self) -> None:
-        self._closed = True
-        self._work.put(None)
-        self._thread.join(10)
-
-    def _run(self) -> None:
-        while (work := self._work.get()) is not None:
-            work()
 
 
 def _insert(db: sqlite3.Connection, row: TaskRow, **more: Any) -> None:

@@ -18,8 +18,8 @@ from .errors import (
     TaskFailed,
     WaitTimeout,
 )
-from .ledger import TaskRow
 from .models import Failed
+from .rows import TaskRow
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import LedgerError
-from .ledger import Ledger, PictureRow, TaskRow
+from .ledger import Ledger
+from .rows import PictureRow, TaskRow
 from .sidecars import BrokenSidecar, Sidecar, read_sidecars
 
 

@@ -7,8 +7,8 @@ import json
 from collections.abc import Sequence
 
 from .cells import Cell, next_ordinal
-from .ledger import Account
 from .models import ImageRequest
+from .rows import Account
 
 
 def keys(

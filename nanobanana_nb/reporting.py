@@ -51,25 +51,29 @@ def what_goes_on(progress: display.Progress | None) -> str:
     items = progress.items if progress else ()
     running = [i for i in items if i.task_id and i.state in ("submitted", "ready", "fetching")]
     unclear = [i for i in items if i.state in ("sending", "unknown")]
-    done = sum(item.state == "stored" for item in items)
+    done = [item.task_id for item in items if item.state == "stored"]
     parts = []
     if done:
-        parts.append(f"{done} {'picture is' if done == 1 else 'pictures are'} done and kept.")
+        are = f"{_named('Task', done)} {'are' if len(done) > 1 else 'is'}"
+        parts.append(f"{are} done and kept; %nanobanana_history or nb.history() shows it.")
     if running:
         parts.append(
-            f"{_named('Task', [item.task_id for item in running])} at APIXO; "
+            f"{_going_on('Task', [item.task_id for item in running])} at APIXO; "
             "%nanobanana_resume or nb.resume() shows the result."
         )
     if unclear:
         parts.append(
-            f"{_named('Attempt', [item.id for item in unclear])}, its answer still on the way; "
+            f"{_going_on('Attempt', [item.id for item in unclear])}, its answer still on the way; "
             "%nanobanana_resume or nb.resume() shows what came of it."
         )
     return " ".join(parts or ["Nothing was sent, nothing was billed."])
 
 
-def _named(what: str, names: Sequence[str]) -> str:
+def _going_on(what: str, names: Sequence[str]) -> str:
     """`Task a1b2 goes on ($0.03)`, or `Tasks a1b2, c3d4 go on ($0.06)`."""
-    many = len(names) > 1
-    price = display.money(PRICE * len(names))
-    return f"{what}{'s' if many else ''} {', '.join(names)} {'go' if many else 'goes'} on ({price})"
+    goes = "go" if len(names) > 1 else "goes"
+    return f"{_named(what, names)} {goes} on ({display.money(PRICE * len(names))})"
+
+
+def _named(what: str, names: Sequence[str]) -> str:
+    return f"{what}{'s' if len(names) > 1 else ''} {', '.join(names)}"

@@ -33,7 +33,7 @@ from .cells import Cell
 from .client import Client
 from .collecting import Collector
 from .errors import NanoBananaError, RequestError, Stopped, TaskNotFound
-from .ledger import UNFINISHED, Account, Ledger, TaskRow
+from .ledger import Ledger
 from .models import PRICE, ImageRequest
 from .outcomes import Outcome
 from .pacing import Schedule
@@ -41,6 +41,7 @@ from .pictures import PictureStore
 from .portal import Portal
 from .references import References
 from .results import Gallery, Generation, Picture
+from .rows import UNFINISHED, Account, TaskRow
 from .screen import Screen
 from .settings import HOW_TO_SET_THE_KEY, Secret, Settings, read_budget
 from .submitting import Breaker, Submitter

@@ -15,10 +15,11 @@ from decimal import Decimal
 from . import outcomes, protocol
 from .client import Client, chance
 from .errors import LedgerError, NanoBananaError, RequestError, SubmitUnknown, TransportError
-from .ledger import Ledger, State, TaskRow
+from .ledger import Ledger
 from .pacing import SUBMIT_TRIES
 from .portal import current_job
 from .reporting import Tracker
+from .rows import State, TaskRow
 
 NOTE_TRIES = 5
 """How often the id of a paid task is put before a ledger that does not take it."""

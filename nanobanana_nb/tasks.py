@@ -18,12 +18,13 @@ from typing import Final
 from . import outcomes
 from .collecting import Collector
 from .errors import LedgerError, NanoBananaError, SubmitUnknown, TaskFailed, WaitTimeout
-from .ledger import LEASE, UNFINISHED, Account, TaskRow
+from .ledger import LEASE
 from .models import PRICE, ImageRequest
 from .outcomes import Outcome
 from .portal import current_job
 from .protocol import FAIL_CODES
 from .reporting import Report, Tracker
+from .rows import UNFINISHED, Account, TaskRow
 from .submitting import Submitter
 
 AT_ONCE: Final = 8

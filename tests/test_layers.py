@@ -14,7 +14,7 @@ FLOORS = (
     {"errors", "portal", "pacing", "cells"},
     {"links"},
     {"settings", "models"},
-    {"protocol", "prompting", "schema", "sidecars"},
+    {"protocol", "prompting", "schema", "sidecars", "rows", "writer"},
     {"display", "waiting"},
     {"client", "ledger", "pictures", "screen", "reporting"},
     {"results", "outcomes", "replay", "rebuilding"},

@@ -13,7 +13,8 @@ import pytest
 
 from nanobanana_nb import ImageRequest, LedgerError
 from nanobanana_nb.errors import BudgetReached, LeaseLost
-from nanobanana_nb.ledger import LEASE, Account, Ledger, PictureRow
+from nanobanana_nb.ledger import LEASE, Ledger
+from nanobanana_nb.rows import Account, PictureRow
 from nanobanana_nb.schema import MIGRATIONS, anything_left
 
 REQUEST = ImageRequest("a fox\nin “snow”", "16:9", "jpeg", ("https://e.com/a.png",))
@@ -360,7 +361,8 @@ _MANY_COMMITS = """
 import asyncio, sys
 from pathlib import Path
 from nanobanana_nb import ImageRequest
-from nanobanana_nb.ledger import Account, Ledger
+from nanobanana_nb.ledger import Ledger
+from nanobanana_nb.rows import Account
 
 async def main():
     ledger = Ledger(Path(sys.argv[1]))

@@ -24,7 +24,8 @@ AT_ONCE = 1.5
 IN_FLIGHT = 5.0
 """when a submit is in flight, which is never cut."""
 TASK = re.compile(
-    r"Stopped: No longer waiting\. Task ([0-9a-f]{32}) goes on \(\$0\.03\).*%nanobanana_resume.*"
+    r"Stopped: No longer waiting\. Task ([0-9a-f]{32}) "
+    r"(?:goes on \(\$0\.03\).*%nanobanana_resume.*|is done and kept; %nanobanana_history.*)"
 )
 ATTEMPT = re.compile(
     r"Stopped: No longer waiting\. Attempt \w+ goes on \(\$0\.03\).*%nanobanana_resume.*"

@@ -1,0 +1,89 @@
+"""What the ledger holds, as values: the states of a task, and its row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Final, Literal
+
+from .models import ImageRequest
+
+State = Literal[
+    "queued",  # wanted, not sent
+    "sending",  # may be billed from here on
+    "submitted",  # billed; the task id is known
+    "ready",  # finished; the links are known
+    "fetching",  # being downloaded
+    "stored",  # on disk
+    "parked",  # still running at the deadline; looked after now and then
+    "unknown",  # maybe billed, and no task id
+    "rejected",  # the API took no task
+    "failed",  # the task ended without a picture
+    "expired",  # billed, and the links are dead
+    "abandoned",  # dropped, by us before it was sent, or by a person
+]
+UNFINISHED: Final[tuple[State, ...]] = ("submitted", "ready", "fetching", "parked")
+
+
+@dataclass(frozen=True)
+class PictureRow:
+    """One result: its link, and its file once it is stored."""
+
+    url: str
+    file: Path | None = None
+    sha256: str = ""
+    width: int = 0
+    height: int = 0
+
+
+@dataclass(frozen=True)
+class TaskRow:
+    """One task as the ledger knows it. Times are Unix time; `seconds` is the API's own figure."""
+
+    id: str
+    state: State
+    request: ImageRequest
+    origin: str
+    price: Decimal
+    created: float
+    task_id: str | None = None
+    seconds: float | None = None
+    pictures: tuple[PictureRow, ...] = ()
+    account: str = ""
+    sent: float | None = None
+    error: str = ""
+    fail_code: str = ""
+    cell: str | None = None
+    starred: bool = False
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Account:
+    """Whose tasks: the address of the API and a mark of the key."""
+
+    origin: str
+    mark: str = ""
+
+
+@dataclass(frozen=True)
+class Spent:
+    """US dollars that this home has spent, surely or maybe, and how much of it is in doubt."""
+
+    today: Decimal
+    session: Decimal
+    ever: Decimal
+    unknown: int
+    at_risk: Decimal
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """A balance noted earlier (Unix time, US dollars), what this home has spent since then, and
+    how many of these tasks are `unknown`."""
+
+    seen: float
+    amount: Decimal
+    spent: Decimal
+    unknown: int
