@@ -90,5 +90,5 @@ def in_doubt(count: int) -> str:
     attempts = "1 attempt" if count == 1 else f"{count} attempts"
     return (
         f"{attempts} may have been billed ({money(PRICE * count)}) without an answer: "
-        "%nanobanana_history --state unknown shows what can be done."
+        'nb.history(state="unknown") shows what can be done.'
     )

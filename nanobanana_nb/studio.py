@@ -44,7 +44,7 @@ from .results import Gallery, Generation, Picture
 from .rows import UNFINISHED, Account, TaskRow
 from .screen import Screen
 from .settings import HOW_TO_SET_THE_KEY, Secret, Settings, read_budget
-from .submitting import Breaker, Submitter
+from .submitting import Submitter
 from .tasks import Order, TaskRunner, Terms
 
 T = TypeVar("T")
@@ -449,7 +449,7 @@ class Studio:
         store.sweep(time.time())
         folders = (settings.home, settings.pictures)
         runner = TaskRunner(
-            Submitter(client, ledger, Breaker(), lambda: pictures.check_room(folders)),
+            Submitter(client, ledger, lambda: pictures.check_room(folders)),
             Collector(client, ledger, store, forgetful=imitation is not None),
             account,
             " of sandbox money" if imitation else "",

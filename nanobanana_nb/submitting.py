@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
-from dataclasses import dataclass
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from . import outcomes, protocol
@@ -53,19 +54,43 @@ class Breaker:
         return self._reason if order <= self._stopped_until else None
 
 
+class Pace:
+    """One pause for all: what the API asks of one submit, it asks of every other."""
+
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._clock = clock
+        self._sleep = sleep
+        self._until = 0.0
+
+    def pause(self, seconds: float) -> None:
+        """Let nobody send for so long."""
+        self._until = max(self._until, self._clock() + seconds)
+
+    async def turn(self) -> None:
+        """Wait until one may send."""
+        while (left := self._until - self._clock()) > 0:
+            await self._sleep(left)
+
+
 @dataclass(frozen=True)
 class Submitter:
     """Sends requests. `before` is called first and may refuse: there is no room on the disk."""
 
     client: Client
     ledger: Ledger
-    breaker: Breaker
     before: Callable[[], None]
+    breaker: Breaker = field(default_factory=Breaker)
+    pace: Pace = field(default_factory=Pace)
 
     async def submit(self, row: TaskRow, order: int, budget: Decimal | None, track: Tracker) -> str:
         """The id of the new task; raises what stands in its way, with the row in an end state."""
         job = current_job()
         for tries in range(1, SUBMIT_TRIES + 1):
+            await self.pace.turn()
             if (reason := self.breaker.reason(order)) is not None:
                 raise await self._dropped(row, reason, track)
             if job.detached:
@@ -81,7 +106,7 @@ class Submitter:
                     await self._end(row, "rejected", str(answer), track)
                     raise answer
                 await self.ledger.move(row.id, "queued", day=None)
-            await self._pause(answer, tries, track)
+            self._pause(answer, tries, track)
         raise AssertionError("the last try returns or raises")
 
     async def _once(
@@ -140,10 +165,10 @@ class Submitter:
             await self.ledger.move(row.id, "abandoned", error=protocol.clean(why))
         return why
 
-    async def _pause(self, failure: NanoBananaError, tries: int, track: Tracker) -> None:
+    def _pause(self, failure: NanoBananaError, tries: int, track: Tracker) -> None:
         retry_after = getattr(failure, "retry_after", None)
         pause = self.client.schedule.retry(tries, retry_after, chance())
         away = isinstance(failure, TransportError)
         trouble = "the API cannot be reached" if away else "the API is busy"
         track(state="queued", note=f"{trouble}, trying again in {pause:.0f} s")
-        await asyncio.sleep(pause)
+        self.pace.pause(pause)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from nanobanana_nb import RequestError, Sandbox, Settings, Studio, errors
+from nanobanana_nb.submitting import Pace
 
 from .conftest import settings_for
 
@@ -87,6 +89,37 @@ def test_a_refused_content_stops_only_itself(studio: Studio, sandbox: Sandbox) -
     gallery = studio.wait(studio.generate("a fox", count=12))
     assert len(gallery.failed) == 1
     assert isinstance(gallery.failed[0].error, errors.ContentRefused)
+
+
+def test_what_the_api_asks_of_one_submit_it_asks_of_all() -> None:
+    """After a 429 nobody sends until it is over, also where the pause grows while one waits."""
+    now, slept = [100.0], []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        now[0] += seconds
+        if len(slept) == 1:
+            pace.pause(3.0)  # another submit was refused meanwhile
+
+    async def main() -> None:
+        await pace.turn()
+        pace.pause(2.0)
+        pace.pause(1.0)
+        await pace.turn()
+        await pace.turn()
+
+    pace = Pace(lambda: now[0], sleep)
+    asyncio.run(main())
+    assert slept == [2.0, 3.0]
+
+
+def test_a_busy_api_gets_every_request_in_the_end(studio: Studio, sandbox: Sandbox) -> None:
+    """Three of sixteen are put off; all are drawn, each billed once."""
+    for _ in range(3):
+        sandbox.fail_next("429 retry-after=0")
+    gallery = studio.wait(studio.generate("a fox", count=16))
+    assert len(gallery.images) == sandbox.counts["accepted"] == 16
+    assert sandbox.counts["submit"] == 19
 
 
 # What may have been billed.
