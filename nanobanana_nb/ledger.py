@@ -286,13 +286,17 @@ class Ledger:
 
     @_in_writer
     def balance_seen(self, account: Account, amount: Decimal) -> Earlier | None:
-        """Note the account's balance; what was noted before it, None the first time."""
+        """Note the account's balance; what was noted before it, None the first time.
+
+        Before means: before what is in doubt was sent, so that it can be told from the difference.
+        """
         whose = (account.origin, account.mark)
         with self._transaction() as db:
+            doubtful = f"SELECT MIN(sent) FROM task WHERE state = 'unknown' AND {_OURS}"  # noqa: S608
+            earlier = f"origin = ? AND account = ? AND seen < COALESCE(({doubtful}), seen + 1)"
             before = db.execute(
-                "SELECT seen, amount FROM balance WHERE origin = ? AND account = ? "
-                "ORDER BY seen DESC LIMIT 1",
-                whose,
+                f"SELECT seen, amount FROM balance WHERE {earlier} ORDER BY seen DESC LIMIT 1",  # noqa: S608
+                (*whose, *whose),
             ).fetchone()
             db.execute(
                 "INSERT INTO balance (seen, origin, account, amount) VALUES (?, ?, ?, ?)",

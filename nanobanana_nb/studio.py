@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import time
 from collections.abc import Coroutine, Sequence
@@ -51,6 +52,8 @@ T = TypeVar("T")
 
 ASK_ABOVE: Final = 20
 """Pictures at once above which the count and the price are confirmed first."""
+QUIET: Final = 1.0
+"""Seconds after the last task before the balance is noted."""
 LINK_LIFE: Final = timedelta(hours=24)
 SANDBOX_NOTICE: Final = (
     "There is no API key, so the sandbox draws placeholders, offline and free of charge. "
@@ -91,6 +94,7 @@ class Studio:
         self.settings = settings or Settings.load()
         self.last: Generation | None = None
         self._budget = self.settings.budget
+        self._noting: asyncio.Task[None] | None = None
         self._portal = Portal()
         self._opening = asyncio.Lock()
         self._workshop: _Workshop | None = None
@@ -331,7 +335,20 @@ class Studio:
         terms = Terms(self.budget, retries)
         gallery = self._gallery(await workshop.runner.draw(orders, terms))
         self.last = next((one for one in reversed(gallery) if one.error is None), self.last)
+        if self._noting is None and not self.sandboxed:
+            self._noting = asyncio.ensure_future(self._note_balance(workshop))
         return gallery
+
+    async def _note_balance(self, workshop: _Workshop) -> None:
+        """Note the balance once in a session, at a quiet moment: if an answer is lost later, the
+        difference tells whether the attempt was billed. A script that ends does not wait for it."""
+        with contextlib.suppress(NanoBananaError):
+            busy = True
+            while busy:
+                await asyncio.sleep(QUIET)
+                busy = not workshop.runner.idle or await workshop.ledger.others_at_work()
+            balance = await workshop.client.balance()
+            await workshop.ledger.balance_seen(workshop.account, balance)
 
     async def _resume(self, task_id: str | None) -> Gallery:
         workshop = await self._open()

@@ -72,6 +72,11 @@ class TaskRunner:
         self._looking_in: set[asyncio.Task[None]] = set()
         self._came_back: list[Outcome] = []
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is under way here."""
+        return not self._under_way
+
     async def draw(self, orders: Sequence[Order], terms: Terms) -> list[Outcome]:
         """Submit every request and bring its pictures home, side by side, in their order."""
         number = self._submitter.breaker.order()

@@ -322,6 +322,10 @@ def test_the_balance_is_compared_with_what_was_spent_since(ledger: Ledger, clock
         assert seen is not None
         assert (seen.amount, seen.spent, seen.unknown) == (Decimal("5.00"), Decimal("0.06"), 1)
         assert await ledger.balance_seen(Account("https://api", "other"), Decimal(1)) is None
+        clock.now += 10  # looking once more does not take the evidence away
+        assert (await ledger.balance_seen(API, Decimal("4.94"))).amount == Decimal("5.00")
+        await ledger.move(row.id, "abandoned")
+        assert (await ledger.balance_seen(API, Decimal("4.94"))).amount == Decimal("4.94")
 
     asyncio.run(main())
 

@@ -483,3 +483,21 @@ def test_the_account_tells_where_the_money_went(studio: Studio, sandbox: Sandbox
     with pytest.raises(errors.SubmitUnknown):
         studio.wait(studio.generate("in doubt"))
     assert "1 of the 1 in doubt" in studio.wait(studio.account()).remarks[-1]
+
+
+@pytest.mark.parametrize(("fault", "billed"), [("drop", 1), ("gateway-502", 0)])
+def test_a_doubt_can_be_settled_by_the_balance(
+    studio: Studio, sandbox: Sandbox, home: Path, fault: str, billed: int
+) -> None:
+    """The balance was noted once, after the first picture, so that the first look already tells,
+    and the second tells the same."""
+    studio.wait(studio.generate("a fox"))
+    wait_for(lambda: sandbox.counts["balance"] == 1)
+    studio.wait(studio.generate("another fox"))
+    sandbox.fail_next(fault)
+    with pytest.raises(errors.SubmitUnknown):
+        studio.wait(studio.generate("lost"))
+    for _ in range(2):
+        told = studio.wait(studio.account()).remarks[-1]
+        assert f"accounts for {billed} of the 1 in doubt as billed" in told
+    assert sandbox.counts["balance"] == 3
