@@ -29,8 +29,8 @@ from .submitting import Submitter
 
 AT_ONCE: Final = 8
 """Tasks under way at a time."""
-RECOVERED_AT_ONCE: Final = 4
-"""Tasks of an earlier kernel that are looked after at a time, beside those."""
+COLLECTED_AT_ONCE: Final = 8
+"""Tasks of earlier runs and kernels that are looked after at a time, beside those."""
 PARKED_CHECKS: Final = (300.0,) * 288
 """Seconds between looks at a task that runs past its deadline: for a day."""
 
@@ -66,7 +66,7 @@ class TaskRunner:
         self._account = account
         self._money = money
         self._places = asyncio.Semaphore(AT_ONCE)
-        self._recovering = asyncio.Semaphore(RECOVERED_AT_ONCE)
+        self._collecting = asyncio.Semaphore(COLLECTED_AT_ONCE)
         self._under_way: dict[str, asyncio.Task[Outcome]] = {}
         self._watching: asyncio.Task[None] | None = None
         self._looking_in: set[asyncio.Task[None]] = set()
@@ -182,7 +182,8 @@ class TaskRunner:
             with contextlib.suppress(LedgerError):
                 row = await self._ledger.get(row.id) or row
             return Outcome(row, error)
-        accepted = replace(row, state="submitted", task_id=task_id)
+        now = self._collector.wall()
+        accepted = replace(row, state="submitted", task_id=task_id, sent=now)
         outcome = await self._collector.bring_home(accepted, track, mine=True)
         if outcome.error is not None:
             self._submitter.breaker.note(outcome.error)
@@ -206,16 +207,12 @@ class TaskRunner:
         """Bring an accepted task home, unless that is under way already."""
         if row.id in self._under_way:
             return
-        work = self._in_background(row, track) if in_background else self._home(row, track)
-        self._keep(row.id, asyncio.ensure_future(work))
+        self._keep(row.id, asyncio.ensure_future(self._collect(row, track, in_background)))
 
-    async def _home(self, row: TaskRow, track: Tracker) -> Outcome:
-        return await self._collector.bring_home(row, track)
-
-    async def _in_background(self, row: TaskRow, track: Tracker) -> Outcome:
-        async with self._recovering:
+    async def _collect(self, row: TaskRow, track: Tracker, in_background: bool) -> Outcome:
+        async with self._collecting:
             outcome = await self._collector.bring_home(row, track)
-        if outcome.row.state != "abandoned":
+        if in_background and outcome.row.state != "abandoned":
             self._came_back.append(outcome)
         return outcome
 
