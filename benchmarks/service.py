@@ -26,10 +26,15 @@ PROMPTS = tuple(
 )
 
 
-@contextlib.contextmanager
-def service(content: str) -> Iterator[str]:
+def service(content: str) -> contextlib.AbstractContextManager[str]:
     """The URL of a sandbox with that content; its pictures are there at the first poll."""
-    command = [sys.executable, "-m", __name__, content]
+    return serving(__name__, content)
+
+
+@contextlib.contextmanager
+def serving(module: str, *arguments: str) -> Iterator[str]:
+    """Run a module as a process of its own; the URL that it prints first."""
+    command = [sys.executable, "-m", module, *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
         try:
             assert process.stdout is not None

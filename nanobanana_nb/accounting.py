@@ -26,7 +26,10 @@ class Report:
 def report(
     balance: Decimal, spent: Spent, budget: Decimal | None, earlier: Earlier | None, kind: str = ""
 ) -> Report:
-    """The account's balance beside what this home knows to have spent."""
+    """The account's balance beside what this home knows to have spent.
+
+    `kind` says what money it is where it is not real.
+    """
     today = money(spent.today) + (f" of {money(budget)}" if budget is not None else "")
     rows = [
         (f"Balance{kind}", money(balance)),
@@ -38,7 +41,10 @@ def report(
     if spent.unknown:
         rows.append(("In doubt, counted as spent", money(spent.at_risk)))
         remarks.append(in_doubt(spent.unknown))
-    remarks.append(_comparison(balance, earlier))
+    if kind:
+        remarks.append("Each kernel's sandbox begins with money of its own; nothing is compared.")
+    else:
+        remarks.append(_comparison(balance, earlier))
     return Report(balance, tuple(rows), tuple(remarks))
 
 

@@ -79,6 +79,7 @@ def _resume(chosen: argparse.Namespace) -> int:
 
 def _rebuild(_: argparse.Namespace) -> int:
     settings = Settings.load()
+    settings.check_writable()
     done = asyncio.run(rebuild(settings.ledger, [settings.pictures, settings.home / "rescued"]))
     if done.damaged:
         print(f"The damaged ledger is kept as {done.damaged}.")  # noqa: T201

@@ -52,7 +52,11 @@ class BudgetReached(RequestError):
 
 
 class LedgerError(NanoBananaError):
-    """The ledger did not accept a change."""
+    """The ledger did not accept a change. `damaged`: its file is no sound database any more."""
+
+    def __init__(self, message: str, *, damaged: bool = False) -> None:
+        super().__init__(message)
+        self.damaged = damaged
 
 
 class LeaseLost(LedgerError):

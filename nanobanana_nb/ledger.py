@@ -74,7 +74,8 @@ class Ledger:
             self._writer.close()
             raise LedgerError(
                 f"The ledger {file} cannot be opened ({error}), so nothing was sent. "
-                f"{_remedy(error)}"
+                f"{_remedy(error)}",
+                damaged=_is_damage(error),
             ) from None
 
     @_in_writer
@@ -493,6 +494,11 @@ def _only(rows: Sequence[TaskRow]) -> TaskRow | None:
 
 def _remedy(error: sqlite3.Error) -> str:
     """What to do about it, in users' words."""
-    if isinstance(error, sqlite3.OperationalError | sqlite3.NotSupportedError):
-        return "Make room on the disk, or set NANOBANANA_HOME to another folder."
-    return "It is damaged: `nanobanana rebuild` keeps a copy and makes a new one from the pictures."
+    if _is_damage(error):
+        return "It is damaged; `nanobanana rebuild` keeps it and makes a new one from the pictures."
+    return "Make room on the disk, or set NANOBANANA_HOME to another folder."
+
+
+def _is_damage(error: sqlite3.Error) -> bool:
+    """Whether the file itself is broken; not where it is locked, full, or of a newer version."""
+    return not isinstance(error, sqlite3.OperationalError | sqlite3.NotSupportedError)

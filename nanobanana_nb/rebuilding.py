@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections import defaultdict
 from collections.abc import Iterable
@@ -47,11 +46,18 @@ async def rebuild(file: Path, folders: Iterable[Path]) -> Rebuilt:
 
 
 def _set_aside(file: Path) -> Path | None:
-    """Move a ledger away that cannot be opened, with its journal; where to, if so."""
+    """Move a damaged ledger away, with its journal; where to, if so.
+
+    One that is only locked, or of a newer version, is in somebody's hands: `LedgerError`.
+    """
     if not file.exists():
         return None
-    with contextlib.suppress(LedgerError):
+    try:
         Ledger(file).close()
+    except LedgerError as error:
+        if not error.damaged:
+            raise
+    else:
         return None
     mark = time.strftime("%Y%m%d-%H%M%S")
     aside = file.with_name(f"{file.name}.damaged-{mark}")

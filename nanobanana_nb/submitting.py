@@ -132,8 +132,9 @@ class Submitter:
             return error
         except Exception as error:
             broken = protocol.maybe_billed(f"{type(error).__name__}: {error}")
+            broken.attempt_id = row.id
             await self._end(row, "unknown", str(broken), track)
-            raise
+            raise broken from error
         track(state="submitted", task_id=task_id)
         await self._note(row, task_id)
         return task_id

@@ -139,3 +139,17 @@ def test_a_sound_ledger_is_not_touched_by_rebuild(
     with sqlite3.connect(home / "ledger.sqlite3") as db:
         assert db.execute("SELECT note FROM task").fetchall() == [("mine",)]
     db.close()
+
+
+def test_rebuild_leaves_a_ledger_that_is_not_damaged_where_it_is(
+    nanobanana: Command, studio: Studio, home: Path
+) -> None:
+    """A newer version's ledger would be moved away under a kernel that still writes to it."""
+    studio.wait(studio.generate("a fox"))
+    studio.close()
+    with sqlite3.connect(home / "ledger.sqlite3") as db:
+        db.execute("PRAGMA user_version = 99")
+    db.close()
+    told = nanobanana("rebuild")
+    assert (told.returncode, "newer version" in told.stderr) == (1, True)
+    assert not list(home.glob("*.damaged-*"))

@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 from pathlib import Path
 from typing import Final
 
 import nanobanana_nb as nb
+
+from .clicking import clicking
 
 RESUMES: Final = 10
 """How often it is asked for what is not home yet."""
@@ -62,11 +63,4 @@ async def resume(studio: nb.Studio) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.faults.client")
-    parser.add_argument("--url", required=True)
-    parser.add_argument("--home", type=Path, required=True)
-    parser.add_argument("--clicks", type=int, default=100)
-    parser.add_argument("--name", default="A")
-    parser.add_argument("--at-once", type=int, default=16)
-    given = parser.parse_args()
-    asyncio.run(run(given.url, given.home, given.name, given.clicks, given.at_once))
+    asyncio.run(run(*clicking("client")))

@@ -6,7 +6,6 @@ polls, throws "Timeout", and writes whatever comes to a file. It notes a picture
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
 import hashlib
@@ -19,6 +18,8 @@ from pathlib import Path
 from typing import Final
 
 import httpx
+
+from .clicking import clicking
 
 TRIES: Final = 4
 POLLS: Final = 60
@@ -112,11 +113,4 @@ async def run(url: str, home: Path, name: str, clicks: int, at_once: int) -> int
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.faults.naive")
-    parser.add_argument("--url", required=True)
-    parser.add_argument("--home", type=Path, required=True)
-    parser.add_argument("--clicks", type=int, default=100)
-    parser.add_argument("--name", default="A")
-    parser.add_argument("--at-once", type=int, default=16)
-    given = parser.parse_args()
-    asyncio.run(run(given.url, given.home, given.name, given.clicks, given.at_once))
+    asyncio.run(run(*clicking("naive")))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from ..service import serving
 from .checker import Findings, check
 
 ROOT: Final = Path(__file__).parents[2]
@@ -53,17 +54,12 @@ def place() -> Iterator[Place]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@contextlib.contextmanager
-def service(account: Path, seed: int, rate: float, without: Sequence[str] = ()) -> Iterator[str]:
+def service(
+    account: Path, seed: int, rate: float, without: Sequence[str] = ()
+) -> contextlib.AbstractContextManager[str]:
     """The URL of a misbehaving API in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.faults.service", "--account", str(account)]
-    command += ["--seed", str(seed), "--rate", str(rate), "--without", *without]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
-        try:
-            assert process.stdout is not None
-            yield process.stdout.readline().strip()
-        finally:
-            process.terminate()
+    how = ["--account", str(account), "--seed", str(seed), "--rate", str(rate)]
+    return serving("benchmarks.faults.service", *how, "--without", *without)
 
 
 def clients(who: Who, url: str, home: Path, clicks: int, processes: int, at_once: int = 16) -> None:
