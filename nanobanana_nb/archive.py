@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Final, Self
 
@@ -17,6 +17,23 @@ SHOWN: Final = 20
 _PREVIEW: Final = 192
 """Pixels: twice those on the page, for fine screens."""
 _PREVIEW_BYTES: Final = 6_000
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some of what was drawn, newest first; `total` is how many there are of it on all pages."""
+
+    generations: Gallery
+    total: int
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """What a result was drawn from, in the order of its references, and what was drawn from it,
+    newest first."""
+
+    parents: Gallery
+    children: Gallery
 
 
 class History(Gallery):

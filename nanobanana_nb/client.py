@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
+import io
 import random
 import ssl
 import time
@@ -37,6 +38,10 @@ SUBMIT_PATIENCE: Final = 4.0
 TICK: Final = 1.0
 """Seconds; how often a wait looks whether the machine was asleep."""
 MAX_REDIRECTS: Final = 3
+LOOK_TIME: Final = 20.0
+"""Seconds for a look at a link while a person waits for it."""
+BUSY: Final = frozenset({408, 425, 429})
+"""With these a server says that it may answer better another time."""
 GONE: Final = frozenset({400, 401, 403, 404, 409, 410, 422})
 """With these a link says that it no longer works: the API may have a fresh one."""
 
@@ -87,6 +92,11 @@ class Client:
         self._made: dict[str, _Connections] = {}
         self._making = asyncio.Lock()
         self._context: ssl.SSLContext | None = None
+
+    @property
+    def on_this_machine(self) -> bool:
+        """Whether the API is on loopback, so that links to this machine may be used."""
+        return self._loopback
 
     async def __aenter__(self) -> Client:
         return self
@@ -206,8 +216,36 @@ class Client:
         except TimeoutError:
             if not limit.expired():
                 raise
-            raise _broken(url, f"it took more than {DOWNLOAD_TIME:.0f} s") from None
+            raise _broken(url, f"it took more than {DOWNLOAD_TIME:.0f} s", unreached=True) from None
         return length
+
+    async def look(self, url: str, most: int) -> bytes:
+        """What a link that somebody gives leads to, fetched as a result is, within 20 seconds.
+
+        Raises `RequestError` where it leads to no picture of up to `most` bytes, and
+        `TransportError` where the network or the server is in trouble, so that nothing is known.
+        """
+        found = io.BytesIO()
+
+        def take(piece: bytes) -> None:
+            if found.tell() + len(piece) > most:
+                raise errors.RequestError(
+                    f"{links.shorten(url)!r} is larger than the {most / 1e6:.0f} MB that the API "
+                    "takes; give a smaller picture."
+                )
+            found.write(piece)
+
+        try:
+            async with asyncio.timeout(LOOK_TIME):
+                await self.download(url, take)
+        except TimeoutError:
+            raise errors.TransportError(f"It took more than {LOOK_TIME:.0f} s.") from None
+        except errors.DownloadError as error:
+            if error.unreached:
+                raise errors.TransportError(str(error)) from None
+            _, _, why = str(error).partition(": ")
+            raise errors.RequestError(f"{links.shorten(url)!r} is not a picture: {why}") from None
+        return found.getvalue()
 
     async def _pieces(self, url: str) -> AsyncGenerator[bytes]:
         """The bytes of a result; whatever goes wrong with the network is a `DownloadError`."""
@@ -227,7 +265,7 @@ class Client:
             raise
         except Exception as error:  # noqa: BLE001 - none of the network's errors leaves the client
             await self._renew("fetch", pool)
-            raise _broken(url, _reason(error)) from None
+            raise _broken(url, _reason(error), unreached=True) from None
 
     @contextlib.asynccontextmanager
     async def _get(self, http: httpx.AsyncClient, url: str) -> AsyncIterator[httpx.Response]:
@@ -258,7 +296,7 @@ class Client:
         try:
             found = await loop.getaddrinfo(host, parts.port or 443, type=1)
         except OSError:
-            raise _broken(url, f"{host} is not found") from None
+            raise _broken(url, f"{host} is not found", unreached=True) from None
         addresses = [str(entry[4][0]) for entry in found]
         if not all(links.is_public(address) for address in addresses):
             raise _broken(url, f"{host} leads into a private network")
@@ -414,6 +452,8 @@ class _Connections:
 
 def _check(response: httpx.Response, url: str) -> None:
     status = response.status_code
+    if status in BUSY or status >= 500:
+        raise _broken(url, f"HTTP {status}", unreached=True)
     if status != 200:
         raise _broken(url, f"HTTP {status}", gone=status in GONE)
     if response.headers.get("Content-Encoding", "identity") != "identity":
@@ -423,16 +463,23 @@ def _check(response: httpx.Response, url: str) -> None:
 def _check_length(response: httpx.Response, url: str, length: int) -> None:
     expected = response.headers.get("Content-Length")
     if expected is not None and expected.isdigit() and int(expected) != length:
-        raise _broken(url, f"it was cut off after {length:,} of {int(expected):,} bytes")
+        raise _broken(
+            url, f"it was cut off after {length:,} of {int(expected):,} bytes", unreached=True
+        )
 
 
-def _broken(url: str, why: str, *, gone: bool = False) -> errors.DownloadError:
+def _broken(
+    url: str, why: str, *, gone: bool = False, unreached: bool = False
+) -> errors.DownloadError:
     """The link's query is left out of the message: it may hold a signature."""
     place = "the link"
     with contextlib.suppress(ValueError):
         place = urlsplit(url).hostname or place
     return errors.DownloadError(
-        f"The picture could not be fetched from {place}: {why}.", url=url, gone=gone
+        f"The picture could not be fetched from {place}: {why}.",
+        url=url,
+        gone=gone,
+        unreached=unreached,
     )
 
 

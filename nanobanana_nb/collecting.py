@@ -237,4 +237,5 @@ def _sidecar(row: TaskRow, position: int, url: str) -> dict[str, Any]:
         "seconds": row.seconds,
         "url": url,
         "cell": row.cell,
+        "references": row.references,
     }

@@ -157,12 +157,16 @@ class WaitTimeout(NanoBananaError):
 
 
 class DownloadError(NanoBananaError):
-    """The picture exists but could not be fetched or read. `gone`: the link no longer works."""
+    """The picture exists but could not be fetched or read. `gone`: the link no longer works;
+    `unreached`: the network or the server was in trouble, which says nothing of the link."""
 
-    def __init__(self, message: str, *, url: str, gone: bool = False) -> None:
+    def __init__(
+        self, message: str, *, url: str, gone: bool = False, unreached: bool = False
+    ) -> None:
         super().__init__(message)
         self.url = url
         self.gone = gone
+        self.unreached = unreached
 
 
 class Stopped(OneLine, KeyboardInterrupt):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
+import math
 import secrets
 import sqlite3
 import time
@@ -31,6 +32,7 @@ T = TypeVar("T")
 
 _UNDER_WAY: Final[tuple[State, ...]] = ("queued", "sending", "submitted", "ready", "fetching")
 _NOT_SENT: Final[tuple[State, ...]] = ("queued", "rejected", "abandoned")
+_REFUSED: Final[tuple[State, ...]] = ("rejected", "abandoned")
 
 _NEXT: Final[dict[State, tuple[State, ...]]] = {
     "queued": ("sending", "abandoned"),
@@ -85,9 +87,11 @@ class Ledger:
         account: Account,
         cell: str | None = None,
         follows: str | None = None,
+        references: Sequence[str] = (),
     ) -> TaskRow:
-        """Note the intent: a new task, `queued`. `cell` is its replay key, if a cell wants it."""
-        row = self._new("queued", request, account)
+        """Note the intent: a new task, `queued`. `cell` is its replay key, if a cell wants it;
+        `references` are the contents of what it is drawn from."""
+        row = replace(self._new("queued", request, account), references=tuple(references))
         with self._transaction() as db:
             lease = self._clock() + LEASE
             _insert(db, row, cell=cell, follows=follows, owner=self._me, lease=lease)
@@ -118,6 +122,18 @@ class Ledger:
         `LeaseLost` where another kernel has taken it over."""
         with self._transaction() as db:
             self._step(db, id, state, columns)
+
+    @_in_writer
+    def drop(self, id: str, why: str) -> bool:  # noqa: A002
+        """`abandoned`, if it is `queued` and no other kernel's; otherwise False, and no change."""
+        now = self._clock()
+        with self._transaction() as db:
+            dropped = db.execute(
+                "UPDATE task SET state = 'abandoned', error = :why, changed = :now, lease = NULL "  # noqa: S608
+                f"WHERE id = :id AND state = 'queued' AND {_FREE}",
+                {"why": why, "now": now, "id": id, "me": self._me},
+            ).rowcount
+        return dropped == 1
 
     @_in_writer
     def ready(self, id: str, urls: Sequence[str], seconds: float | None) -> None:  # noqa: A002
@@ -258,6 +274,85 @@ class Ledger:
         parameters.extend(states)
         where = f"WHERE {' AND '.join(tests)} ORDER BY created DESC, rowid DESC"
         return self._select(where, parameters)
+
+    @_in_writer
+    def page(
+        self,
+        words: str = "",
+        starred: bool | None = None,
+        also: Sequence[str] = (),
+        offset: int = 0,
+        limit: int = 12,
+    ) -> tuple[list[TaskRow], int]:
+        """A page of the tasks whose prompt or note holds all the words, newest first, and how many
+        there are in all.
+
+        Rejected and abandoned ones are left out, unless their id is one of `also`.
+        """
+        besides = "id IN (SELECT value FROM json_each(?))"
+        tests = [f"(state NOT IN {_listed(_REFUSED)} OR {besides})"]
+        parameters: list[Any] = [json.dumps(list(also))]
+        if starred is not None:
+            tests.append("starred = ?")
+            parameters.append(int(starred))
+        if words := words.strip():
+            tests.append("holds(prompt || ' ' || note, ?)")
+            parameters.append(json.dumps(schema.plain(words).split()))
+        where = f"WHERE {' AND '.join(tests)}"
+        counted = self._connection.execute(f"SELECT COUNT(*) FROM task {where}", parameters)  # noqa: S608
+        total = counted.fetchone()[0]
+        # Which rows: from the index alone. A far page would otherwise read all before it.
+        those = f"SELECT rowid FROM task {where} ORDER BY created DESC, rowid DESC LIMIT ? OFFSET ?"  # noqa: S608
+        rows = self._select(
+            f"WHERE rowid IN ({those}) ORDER BY created DESC, rowid DESC",
+            (*parameters, limit, offset),
+        )
+        return rows, total
+
+    @_in_writer
+    def version(self) -> tuple[int, int]:
+        """Another pair whenever something in the file has changed, here or in another process."""
+        elsewhere = self._connection.execute("PRAGMA data_version").fetchone()[0]
+        return self._connection.total_changes, elsewhere
+
+    @_in_writer
+    def prompts(self, limit: int = 100) -> list[str]:
+        """The prompts that were used, the latest first, each once, whatever became of them."""
+        found = self._connection.execute(
+            "SELECT prompt FROM task GROUP BY prompt ORDER BY MAX(created) DESC, MAX(rowid) DESC "
+            "LIMIT ?",
+            (limit,),
+        )
+        return [prompt for (prompt,) in found]
+
+    @_in_writer
+    def picture(self, content: str) -> tuple[TaskRow, PictureRow] | None:
+        """The newest stored picture with this content, a sha256 or its link, and its task."""
+        return self._picture(content)
+
+    @_in_writer
+    def parents(self, id: str) -> list[TaskRow]:  # noqa: A002
+        """The stored tasks whose pictures a task was drawn from, in the order of its references.
+
+        Where several have drawn the same, it is the newest that is older than the task.
+        """
+        child = _only(self._select("WHERE id = ?", (id,)))
+        if child is None:
+            return []
+        found = [self._picture(content, child) for content in child.references]
+        return list({pair[0].id: pair[0] for pair in found if pair is not None}.values())
+
+    @_in_writer
+    def children(self, id: str) -> list[TaskRow]:  # noqa: A002
+        """The tasks that were drawn from a picture of this one, newest first; those that were
+        never sent are left out."""
+        contents = (
+            "SELECT sha256 FROM picture WHERE task = :id UNION "
+            "SELECT url FROM picture WHERE task = :id"
+        )
+        drawn = f"SELECT task FROM reference WHERE content IN ({contents})"  # noqa: S608
+        where = f"WHERE id IN ({drawn}) AND id <> :id AND state NOT IN {_listed(_NOT_SENT)}"
+        return self._select(f"{where} ORDER BY created DESC, rowid DESC", {"id": id})
 
     @_in_writer
     def counts(self) -> dict[str, int]:
@@ -402,6 +497,26 @@ class Ledger:
             with self._transaction() as db:
                 db.execute(f"UPDATE task SET lease = NULL WHERE {held}", (self._me,))  # noqa: S608
 
+    def _picture(
+        self, content: str, child: TaskRow | None = None
+    ) -> tuple[TaskRow, PictureRow] | None:
+        """The newest stored picture with this content; with a `child`, of an older task."""
+        found = self._connection.execute(
+            "SELECT task.id, picture.position FROM picture JOIN task ON task.id = picture.task "
+            "WHERE (picture.sha256 = :content OR picture.url = :content) "
+            "AND task.state = 'stored' AND task.created <= :until AND task.id <> :child "
+            "ORDER BY task.created DESC, task.rowid DESC, picture.position LIMIT 1",
+            {
+                "content": content,
+                "until": child.created if child else math.inf,
+                "child": child.id if child else "",
+            },
+        ).fetchone()
+        if found is None:
+            return None
+        row = self._select("WHERE id = ?", found[:1])[0]
+        return row, row.pictures[found[1]]
+
     def _select(self, where: str, values: Any) -> list[TaskRow]:
         found = self._connection.execute(f"SELECT {', '.join(_COLUMNS)} FROM task {where}", values)  # noqa: S608
         return [
@@ -412,6 +527,9 @@ class Ledger:
         pictures = self._connection.execute(
             "SELECT url, file, sha256, width, height FROM picture WHERE task = ? ORDER BY position",
             (found["id"],),
+        )
+        references = self._connection.execute(
+            "SELECT content FROM reference WHERE task = ? ORDER BY position", (found["id"],)
         )
         return TaskRow(
             id=found["id"],
@@ -438,6 +556,7 @@ class Ledger:
             cell=found["cell"],
             starred=bool(found["starred"]),
             note=found["note"],
+            references=tuple(content for (content,) in references),
         )
 
 
@@ -471,6 +590,10 @@ def _insert(db: sqlite3.Connection, row: TaskRow, **more: Any) -> None:
     }
     names, marks = ", ".join(columns), ", ".join("?" * len(columns))
     db.execute(f"INSERT INTO task ({names}) VALUES ({marks})", tuple(columns.values()))  # noqa: S608
+    db.executemany(
+        "INSERT INTO reference (task, position, content) VALUES (?, ?, ?)",
+        [(row.id, position, content) for position, content in enumerate(row.references)],
+    )
 
 
 def _sum(db: sqlite3.Connection, where: str, values: Sequence[Any]) -> Decimal:

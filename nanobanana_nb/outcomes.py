@@ -86,7 +86,9 @@ def _error(row: TaskRow) -> NanoBananaError | None:
         case "expired":
             url = row.pictures[0].url if row.pictures else ""
             return DownloadError(row.error or "The picture is gone.", url=url, gone=True)
-        case "rejected" | "abandoned" | "queued":
+        case "queued":
+            return RequestError("It waits to be sent; nothing was billed yet.")
+        case "rejected" | "abandoned":
             return RequestError(row.error or "It was never sent; nothing was billed.")
         case _:
             return WaitTimeout(

@@ -83,4 +83,5 @@ def _row(pictures: list[Sidecar]) -> TaskRow:
         tuple(PictureRow(p.url, p.file, p.sha256, p.width, p.height) for p in pictures),
         account=first.account,
         cell=first.cell,
+        references=first.references,
     )

@@ -75,6 +75,8 @@ class Generation:
 
     `cost` is in US dollars, `seconds` is how long the API took, `task_id` its id for the task.
     `state` is the ledger's word, `remark` your own note, `warning` what is not as it should be.
+    `sent` is when the API got the request, `references` the contents of the pictures that it was
+    drawn from: a sha256 each, or a link.
     """
 
     request: ImageRequest
@@ -91,6 +93,8 @@ class Generation:
     starred: bool = False
     remark: str = ""
     warning: str = ""
+    sent: datetime | None = None
+    references: tuple[str, ...] = ()
     maker: Maker | None = field(default=None, repr=False, compare=False)
 
     @property

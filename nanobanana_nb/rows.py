@@ -39,7 +39,10 @@ class PictureRow:
 
 @dataclass(frozen=True)
 class TaskRow:
-    """One task as the ledger knows it. Times are Unix time; `seconds` is the API's own figure."""
+    """One task as the ledger knows it. Times are Unix time; `seconds` is the API's own figure.
+
+    `references` says by their content what it was drawn from: a sha256 each, or a link.
+    """
 
     id: str
     state: State
@@ -57,6 +60,7 @@ class TaskRow:
     cell: str | None = None
     starred: bool = False
     note: str = ""
+    references: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

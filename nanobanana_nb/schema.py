@@ -71,6 +71,21 @@ MIGRATIONS: Final = (
         amount TEXT NOT NULL
     ) STRICT;
     """,
+    # Lineage: `content` is the sha256 of the reference's bytes, or its link. `task_by_page` holds
+    # all that a page is chosen and counted by.
+    """
+    CREATE TABLE reference (
+        task TEXT NOT NULL REFERENCES task (id),
+        position INTEGER NOT NULL,
+        content TEXT NOT NULL,
+        PRIMARY KEY (task, position)
+    ) STRICT;
+    CREATE INDEX reference_by_content ON reference (content);
+    CREATE INDEX picture_by_sha256 ON picture (sha256);
+    CREATE INDEX picture_by_url ON picture (url);
+    CREATE INDEX task_by_page ON task (created, state, starred, id);
+    DROP INDEX task_by_created;
+    """,
 )
 
 
@@ -107,6 +122,8 @@ def anything_left(file: Path) -> bool:
 
 def plain(text: str) -> str:
     """The text as a search sees it: without case and accents."""
+    if text.isascii():  # most are, and a search reads thousands
+        return text.lower()
     decomposed = unicodedata.normalize("NFKD", text.casefold())
     return "".join(c for c in decomposed if not unicodedata.combining(c))
 

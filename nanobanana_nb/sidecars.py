@@ -44,7 +44,7 @@ class Sidecar:
     """One picture and its task. `position` (from 0) and `of`: which of the task's pictures it is.
 
     `size` is in bytes, `created` Unix time, `seconds` the API's own figure, `price` US dollars for
-    the task, `cell` its replay key.
+    the task, `cell` its replay key, `references` the contents of what it was drawn from.
     """
 
     file: Path
@@ -64,6 +64,7 @@ class Sidecar:
     seconds: float | None
     url: str
     cell: str | None
+    references: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -192,6 +193,7 @@ def _sidecar(found: Mapping[str, Any], folder: Path) -> Sidecar:
         seconds=None if found.get("seconds") is None else _number(found, "seconds", 10**9),
         url=_text_of(found, "url"),
         cell=None if found.get("cell") is None else _text_of(found, "cell"),
+        references=_texts_of(found, "references") if "references" in found else (),
     )
     if not sidecar.id or not price.is_finite() or not 0 <= price < 1000:
         raise _BrokenError("wrong")

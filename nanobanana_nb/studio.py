@@ -29,7 +29,7 @@ from . import (
     schema,
     screen,
 )
-from .archive import History
+from .archive import History, Lineage, Page
 from .cells import Cell
 from .client import Client
 from .collecting import Collector
@@ -39,10 +39,10 @@ from .models import PRICE, ImageRequest
 from .outcomes import Outcome
 from .pacing import Schedule
 from .pictures import PictureStore
-from .portal import Portal
-from .references import References
+from .portal import Job, Portal
+from .references import Look, References
 from .results import Gallery, Generation, Picture
-from .rows import UNFINISHED, Account, TaskRow
+from .rows import UNFINISHED, Account, PictureRow, Spent, TaskRow
 from .screen import Screen
 from .settings import HOW_TO_SET_THE_KEY, Secret, Settings, read_budget
 from .submitting import Submitter
@@ -268,6 +268,73 @@ class Studio:
             cancelled._render_traceback_ = stopped._render_traceback_  # type: ignore[attr-defined]
             raise
 
+    def start(self, coroutine: Coroutine[Any, Any, T]) -> Job[T]:
+        """Begin one of the methods above in the background, and return at once.
+
+        `job.future` is done when it has ended, `job.latest` is its progress (`display.Progress`)
+        once there is any, and `job.detached = True` lets go of it: what was not sent yet is
+        dropped, and what was goes on.
+        """
+        return self._portal.start(coroutine)
+
+    async def page(
+        self,
+        words: str = "",
+        *,
+        starred: bool | None = None,
+        also: Sequence[str] = (),
+        offset: int = 0,
+        limit: int = 12,
+    ) -> Page:
+        """Some of what was drawn here or waits to be, newest first, and how much there is of it.
+
+        `words` must all stand in the prompt or the note. What the API refused, and what was
+        dropped, is left out unless its id is in `also`.
+        """
+        return await self._awaited(self._page(words, starred, also, offset, limit))
+
+    async def version(self) -> tuple[int, int]:
+        """Another pair whenever anything has changed in this home, here or in another kernel."""
+        return await self._awaited(self._version())
+
+    async def prompts(self, limit: int = 100) -> list[str]:
+        """The prompts that were used here, the latest first, each once."""
+        return await self._awaited(self._prompts(limit))
+
+    async def drop(self, id: str) -> bool:  # noqa: A002
+        """Take back, at no cost, what waits to be sent; False if it does not wait any more.
+
+        `id` is that of a `Generation` whose `state` is queued.
+        """
+        return await self._awaited(self._drop(id))
+
+    async def spending(self) -> Spent:
+        """US dollars that this home has spent, today, in this session and ever; nobody is asked."""
+        return await self._awaited(self._spending())
+
+    async def get(self, id: str) -> Generation:  # noqa: A002
+        """A task of this home, by our id or by that of the API. Raises `RequestError` if there is
+        none; what became of the task is the `error` of the result."""
+        return await self._awaited(self._get(id))
+
+    async def lineage(self, id: str) -> Lineage:  # noqa: A002
+        """What a result was drawn from, and what was drawn from it; `id` as for `get`."""
+        return await self._awaited(self._lineage(id))
+
+    async def look_at(self, reference: Any) -> Look:
+        """See whether a link, a result, a file or a Pillow image can be a reference.
+
+        Raises `RequestError`, in one line, where it cannot: it is no picture, is larger than the
+        API takes, or lies where the API cannot fetch it.
+        """
+        return await self._awaited(self._look_at(reference))
+
+    @property
+    def expected(self) -> float:
+        """Seconds that a picture usually takes."""
+        workshop = self._workshop
+        return (workshop.client.schedule if workshop else self._schedule()).expected
+
     def preview(self, path: Path) -> bytes:
         """A small JPEG of a stored picture."""
         return self._store().preview(path)
@@ -296,20 +363,51 @@ class Studio:
         contents = [await asyncio.to_thread(read.content, source) for source in sources]
         new = options.get("new", False)
         orders = await self._orders(plain, contents, count, cell, new=new)
-        if sources and any(order.earlier is None for order in orders):
-            urls = [await asyncio.to_thread(read.link_to, source) for source in sources]
+        if sources and any(self._may_send(order) for order in orders):
+            pairs = zip(sources, contents, strict=True)
+            ours = [await self._recognised(source, content) for source, content in pairs]
+            urls = [await asyncio.to_thread(read.link_to, source) for source in ours]
             request = replace(plain, image_urls=tuple(urls))
-            orders = [replace(order, request=request) for order in orders]
+            orders = _with_links(orders, request, contents)
         return await self._draw(orders, options.get("task_retries"))
 
     async def _vary(
         self, generation: Generation, count: int, new: bool, cell: Cell | None
     ) -> Gallery:
-        contents = [f"varied {generation.id}"]
-        await self._open()
-        return await self._draw(
-            await self._orders(generation.request, contents, count, cell, new=new)
-        )
+        request, contents = generation.request, generation.references
+        varied = [f"varied {generation.id}"]
+        orders = await self._orders(request, varied, count, cell, new=new)
+        if contents and any(self._may_send(order) for order in orders):
+            request = await self._relinked(request, contents)
+            orders = _with_links(orders, request, contents)
+        return await self._draw(orders)
+
+    def _may_send(self, order: Order) -> bool:
+        """Whether it needs its links; a sandbox that has ended leaves tasks to be drawn anew."""
+        earlier = order.earlier
+        return earlier is None or (self.sandboxed and earlier.state in UNFINISHED)
+
+    async def _recognised(self, source: str | Picture | Path, content: str) -> str | Picture | Path:
+        """A file that is a picture of this home as that picture, to which the API has a link."""
+        if not isinstance(source, Path):
+            return source
+        known = await (await self._open()).ledger.picture(content)
+        return source if known is None else replace(_picture(*known), path=source)
+
+    async def _relinked(self, request: ImageRequest, contents: Sequence[str]) -> ImageRequest:
+        """The request with links that live, where its references are pictures of this home."""
+        if len(contents) != len(request.image_urls):
+            return request
+        pairs = zip(contents, request.image_urls, strict=True)
+        urls = [await self._link_anew(content, old) for content, old in pairs]
+        return replace(request, image_urls=tuple(urls))
+
+    async def _link_anew(self, content: str, old: str) -> str:
+        workshop = await self._open()
+        known = await workshop.ledger.picture(content)
+        if known is None:
+            return old
+        return await asyncio.to_thread(workshop.references.link_to, _picture(*known))
 
     async def _orders(
         self,
@@ -378,7 +476,9 @@ class Studio:
 
     async def _submit_again(self, attempt_id: str) -> Generation:
         row = await self._in_doubt(attempt_id)
-        gallery = await self._draw([Order(row.request, row.cell, follows=row.id)])
+        request = await self._relinked(row.request, row.references)
+        order = Order(request, row.cell, follows=row.id, references=row.references)
+        gallery = await self._draw([order])
         if gallery[0].task_id:
             await self._dismiss(row.id)
         return _one_of(gallery)
@@ -412,6 +512,51 @@ class Studio:
         found = (self._generation(outcomes.of(row)) for row in rows)
         return History(found, ", ".join(filter(None, asked)))
 
+    async def _page(
+        self, words: str, starred: bool | None, also: Sequence[str], offset: int, limit: int
+    ) -> Page:
+        ledger = (await self._open()).ledger
+        rows, total = await ledger.page(words, starred, also, offset, limit)
+        return Page(self._remembered(rows), total)
+
+    async def _version(self) -> tuple[int, int]:
+        return await (await self._open()).ledger.version()
+
+    async def _prompts(self, limit: int) -> list[str]:
+        return await (await self._open()).ledger.prompts(limit)
+
+    async def _drop(self, id: str) -> bool:  # noqa: A002
+        return await (await self._open()).runner.drop(id)
+
+    async def _spending(self) -> Spent:
+        return await (await self._open()).ledger.spent()
+
+    async def _get(self, id: str) -> Generation:  # noqa: A002
+        return self._generation(outcomes.of(await self._row(id)))
+
+    async def _lineage(self, id: str) -> Lineage:  # noqa: A002
+        row = await self._row(id)
+        ledger = (await self._open()).ledger
+        parents = self._remembered(await ledger.parents(row.id))
+        return Lineage(parents, self._remembered(await ledger.children(row.id)))
+
+    async def _row(self, id: str) -> TaskRow:  # noqa: A002
+        ledger = (await self._open()).ledger
+        row = await ledger.get(id) or await ledger.find(id)
+        if row is None:
+            raise RequestError(
+                f"Task {protocol.clean(id, 60)} is not in the ledger of this home "
+                f"({self._home().home}); check the id and NANOBANANA_HOME."
+            )
+        return row
+
+    async def _look_at(self, reference: Any) -> Look:
+        workshop = await self._open()
+        read = workshop.references
+        source = await asyncio.to_thread(read.read, reference)
+        content = await asyncio.to_thread(read.content, source)
+        return await read.look_at(await self._recognised(source, content), workshop.client)
+
     async def _annotate(self, id: str, **columns: Any) -> None:  # noqa: A002
         await (await self._open()).ledger.annotate(id, **columns)
 
@@ -443,17 +588,11 @@ class Studio:
         settings = self._home()
         settings.check_writable()
         imitation, base_url, key = None, settings.base_url, self._key()
-        schedule = Schedule(
-            settings.first_poll,
-            settings.poll_interval,
-            settings.deadline,
-            backoff=settings.backoff,
-        )
+        schedule = self._schedule()
         account = Account(base_url, key.account if key else "")
         if self.sandboxed:
             imitation = sandbox.Sandbox().start()
             base_url, key, account = imitation.url, Secret("sandbox"), Account("sandbox")
-            schedule = Schedule(0.4, 0.2, settings.deadline, expected=2.0, backoff=0.2)
         client = Client(
             key,
             base_url=base_url,
@@ -482,6 +621,18 @@ class Studio:
         self._portal.on_close(close)
         return _Workshop(client, ledger, runner, references, account)
 
+    def _schedule(self) -> Schedule:
+        """When to look: as the settings say, and sooner at the sandbox, which draws at once."""
+        settings = self.settings
+        if self.sandboxed:
+            return Schedule(0.4, 0.2, settings.deadline, expected=2.0, backoff=0.2)
+        return Schedule(
+            settings.first_poll,
+            settings.poll_interval,
+            settings.deadline,
+            backoff=settings.backoff,
+        )
+
     def _home(self) -> Settings:
         """The sandbox keeps a home of its own, so that its tasks never mix with paid ones."""
         if not self.sandboxed:
@@ -505,23 +656,28 @@ class Studio:
     def _gallery(self, outcomes: Sequence[Outcome]) -> Gallery:
         return Gallery(self._generation(outcome) for outcome in outcomes)
 
+    def _remembered(self, rows: Sequence[TaskRow]) -> Gallery:
+        """Tasks as the ledger knows them."""
+        return self._gallery([outcomes.of(row) for row in rows])
+
     def _generation(self, outcome: Outcome) -> Generation:
         row = outcome.row
-        created = datetime.fromtimestamp(row.created, UTC).astimezone()
         return Generation(
             request=row.request,
             id=row.id,
             task_id=row.task_id or "",
-            images=() if outcome.error else _pictures(row, created),
+            images=() if outcome.error else _pictures(row),
             cost=outcome.cost,
             seconds=row.seconds,
-            created=created,
+            created=_local(row.created),
             sandbox=self.sandboxed,
             replayed=outcome.replayed,
             state=row.state,
             starred=row.starred,
             remark=row.note,
             warning=outcome.warning,
+            sent=None if row.sent is None else _local(row.sent),
+            references=row.references,
             error=outcome.error,
             maker=self,
         )
@@ -550,12 +706,25 @@ def _one_of(gallery: Gallery) -> Generation:
     return gallery[0]
 
 
-def _pictures(row: TaskRow, created: datetime) -> tuple[Picture, ...]:
-    return tuple(
-        Picture(one.file, one.url, created + LINK_LIFE, one.width, one.height, one.sha256)
-        for one in row.pictures
-        if one.file is not None
-    )
+def _pictures(row: TaskRow) -> tuple[Picture, ...]:
+    return tuple(_picture(row, one) for one in row.pictures if one.file is not None)
+
+
+def _picture(row: TaskRow, one: PictureRow) -> Picture:
+    expires = _local(row.created) + LINK_LIFE
+    return Picture(one.file or Path(), one.url, expires, one.width, one.height, one.sha256)
+
+
+def _local(moment: float) -> datetime:
+    """Unix time as an aware time of this machine's zone."""
+    return datetime.fromtimestamp(moment, UTC).astimezone()
+
+
+def _with_links(
+    orders: Sequence[Order], request: ImageRequest, contents: Sequence[str]
+) -> list[Order]:
+    """The same orders, once it is known under which links their references can be fetched."""
+    return [replace(order, request=request, references=tuple(contents)) for order in orders]
 
 
 def _farewell(live: Screen) -> str:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Final, TypeVar
 
 from . import outcomes, protocol
 from .client import Client, chance
@@ -22,6 +23,9 @@ from .portal import current_job
 from .reporting import Tracker
 from .rows import State, TaskRow
 
+T = TypeVar("T")
+
+DROPPED: Final = "Dropped before it was sent; nothing was billed."
 NOTE_TRIES = 5
 """How often the id of a paid task is put before a ledger that does not take it."""
 
@@ -74,6 +78,37 @@ class Pace:
         """Wait until one may send."""
         while (left := self._until - self._clock()) > 0:
             await self._sleep(left)
+
+
+class Ticket:
+    """A task's claim to be sent, which a person may give up while it waits.
+
+    To be dropped only once the ledger says that it is: whatever waits then has sent nothing.
+    """
+
+    def __init__(self) -> None:
+        self._dropped = False
+        self._limit: asyncio.Timeout | None = None
+
+    def drop(self) -> None:
+        """End what is waited for, now or next."""
+        self._dropped = True
+        if self._limit is not None:
+            self._limit.reschedule(0)
+
+    async def wait(self, waiting: Awaitable[T]) -> T:
+        """Await it; raises `RequestError` as soon as the ticket is dropped."""
+        limit = asyncio.timeout(0 if self._dropped else None)
+        try:
+            async with limit:
+                self._limit = limit
+                return await waiting
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise RequestError(DROPPED) from None
+        finally:
+            self._limit = None
 
 
 @dataclass(frozen=True)

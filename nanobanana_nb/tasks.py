@@ -17,7 +17,14 @@ from typing import Final
 
 from . import outcomes
 from .collecting import Collector
-from .errors import LedgerError, NanoBananaError, SubmitUnknown, TaskFailed, WaitTimeout
+from .errors import (
+    LedgerError,
+    NanoBananaError,
+    RequestError,
+    SubmitUnknown,
+    TaskFailed,
+    WaitTimeout,
+)
 from .ledger import LEASE
 from .models import PRICE, ImageRequest
 from .outcomes import Outcome
@@ -25,7 +32,7 @@ from .portal import current_job
 from .protocol import FAIL_CODES
 from .reporting import Report, Tracker
 from .rows import UNFINISHED, Account, TaskRow
-from .submitting import Submitter
+from .submitting import DROPPED, Submitter, Ticket
 
 AT_ONCE: Final = 8
 """Tasks under way at a time."""
@@ -38,12 +45,14 @@ PARKED_CHECKS: Final = (300.0,) * 288
 @dataclass(frozen=True)
 class Order:
     """One request to draw. `cell` is its replay key, `earlier` what an earlier run of that cell
-    got for it, which is shown again instead; `follows` the task that it stands in for."""
+    got for it, which is shown again instead; `follows` the task that it stands in for;
+    `references` are the contents of what it is drawn from."""
 
     request: ImageRequest
     cell: str | None = None
     earlier: TaskRow | None = None
     follows: str | None = None
+    references: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -68,6 +77,7 @@ class TaskRunner:
         self._places = asyncio.Semaphore(AT_ONCE)
         self._collecting = asyncio.Semaphore(COLLECTED_AT_ONCE)
         self._under_way: dict[str, asyncio.Task[Outcome]] = {}
+        self._tickets: dict[str, Ticket] = {}
         self._watching: asyncio.Task[None] | None = None
         self._looking_in: set[asyncio.Task[None]] = set()
         self._came_back: list[Outcome] = []
@@ -101,6 +111,17 @@ class TaskRunner:
         found += [task.result() for task in waited]
         by_id = {outcome.row.id: outcome for outcome in found}
         return sorted(by_id.values(), key=lambda outcome: outcome.row.created)
+
+    async def drop(self, id_: str) -> bool:
+        """Take a task back that waits to be sent; False, and no change, if it no longer does.
+
+        The ledger decides: what it has dropped can never be sent, whatever goes on here.
+        """
+        if not await self._ledger.drop(id_, DROPPED):
+            return False
+        if (ticket := self._tickets.get(id_)) is not None:
+            ticket.drop()
+        return True
 
     def take_news(self) -> list[Outcome]:
         """What was brought home in the background since somebody asked."""
@@ -162,26 +183,40 @@ class TaskRunner:
 
     async def _draw(self, order: Order, track: Tracker, number: int, terms: Terms) -> Outcome:
         try:
-            row = await self._ledger.add(order.request, self._account, order.cell, order.follows)
+            row = await self._ledger.add(
+                order.request, self._account, order.cell, order.follows, order.references
+            )
         except LedgerError as error:
             return Outcome(_never_noted(order.request, self._account), error)
+        ticket = self._tickets[row.id] = Ticket()
         track(id=row.id)
-        async with self._places:
-            work = self._submit_and_bring_home(row, track, number, terms.budget)
-            self._keep(row.id, asyncio.ensure_future(work))
-            return await self._under_way[row.id]
+        try:
+            return await self._in_its_turn(row, ticket, track, number, terms.budget)
+        finally:
+            del self._tickets[row.id]
 
-    async def _submit_and_bring_home(
-        self, row: TaskRow, track: Tracker, number: int, budget: Decimal | None
+    async def _in_its_turn(
+        self, row: TaskRow, ticket: Ticket, track: Tracker, number: int, budget: Decimal | None
     ) -> Outcome:
         try:
-            task_id = await self._submitter.submit(row, number, budget, track)
-        except SubmitUnknown as error:
-            return Outcome(replace(row, state="unknown", error=str(error)), error)
+            await ticket.wait(self._places.acquire())
+        except RequestError as error:
+            return await self._not_accepted(row, error, track)
+        try:
+            work = self._submit_and_bring_home(row, ticket, track, number, budget)
+            self._keep(row.id, asyncio.ensure_future(work))
+            return await self._under_way[row.id]
+        finally:
+            self._places.release()
+
+    async def _submit_and_bring_home(
+        self, row: TaskRow, ticket: Ticket, track: Tracker, number: int, budget: Decimal | None
+    ) -> Outcome:
+        try:
+            submit = self._submitter.submit(row, number, budget, track)
+            task_id = await ticket.wait(submit)
         except NanoBananaError as error:
-            with contextlib.suppress(LedgerError):
-                row = await self._ledger.get(row.id) or row
-            return Outcome(row, error)
+            return await self._not_accepted(row, error, track)
         now = self._collector.wall()
         accepted = replace(row, state="submitted", task_id=task_id, sent=now)
         outcome = await self._collector.bring_home(accepted, track, mine=True)
@@ -192,6 +227,17 @@ class TaskRunner:
             self._looking_in.add(looking)
             looking.add_done_callback(self._looking_in.discard)
         return outcome
+
+    async def _not_accepted(self, row: TaskRow, error: NanoBananaError, track: Tracker) -> Outcome:
+        """A task that the API did not surely take, as the ledger knows it."""
+        with contextlib.suppress(LedgerError):
+            row = await self._ledger.get(row.id) or row
+        if isinstance(error, SubmitUnknown):
+            return Outcome(replace(row, state="unknown", error=str(error)), error)
+        if row.error == DROPPED:
+            track(state="abandoned")
+            return outcomes.of(row)
+        return Outcome(row, error)
 
     async def _look_in(self, row: TaskRow) -> None:
         """Look now and then at a task that ran past its deadline."""

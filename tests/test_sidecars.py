@@ -60,6 +60,7 @@ def test_all_comes_back(tmp_path: Path) -> None:
         "position": 1,
         "of": 2,
         "cell": "5f3a",
+        "references": ["ab12", "https://example.com/b.png"],
     }
     store = PictureStore(tmp_path / "pictures", tmp_path / "previews")
     data = encoded(noisy(8, 9), "PNG")
@@ -83,6 +84,7 @@ def test_all_comes_back(tmp_path: Path) -> None:
             seconds=None,
             url="https://files.example/1.png",
             cell="5f3a",
+            references=("ab12", "https://example.com/b.png"),
         )
     ]
     text = kept.file.with_suffix(".json").read_text(encoding="utf-8")
@@ -122,6 +124,7 @@ WRONG = {
     "seconds": ["7", -1, [7]],
     "url": [None, 1, "\udc00"],
     "cell": [1, {}],
+    "references": [None, "ab12", [1], [None], ["\ud83d"]],
     "account": [None],
     "origin": [None],
     "sha256": [None, 1],

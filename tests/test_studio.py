@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import sqlite3
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -18,7 +20,10 @@ from PIL import Image
 
 import nanobanana_nb as nb
 from nanobanana_nb import Gallery, Generation, RequestError, Sandbox, Studio, errors
+from nanobanana_nb.display import Progress
 from nanobanana_nb.studio import ASK_ABOVE
+from nanobanana_nb.submitting import DROPPED, Ticket
+from nanobanana_nb.tasks import AT_ONCE
 
 from .conftest import settings_for
 
@@ -317,6 +322,188 @@ def test_stop_drops_what_was_not_sent_yet(slow_sandbox: Sandbox, tmp_path: Path)
     assert states.count("stored") == slow_sandbox.counts["accepted"] < 20
     assert states.count("abandoned") == 20 - slow_sandbox.counts["accepted"]
     studio.close()
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Wait for something that happens in the background."""
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def waiting(studio: Studio) -> list[str]:
+    """The ids of what waits to be sent."""
+    page = studio.wait(studio.page(limit=100))
+    return [one.id for one in page.generations if one.state == "queued"]
+
+
+def check_dropped(studio: Studio, own_id: str) -> None:
+    """It is `abandoned`, was never accepted, and is said to have cost nothing."""
+    row = studio.wait(studio.get(own_id))
+    assert (row.state, row.task_id, row.cost) == ("abandoned", "", Decimal(0))
+    assert (type(row.error), str(row.error)) == (RequestError, DROPPED)
+
+
+def test_what_waits_for_a_place_can_be_dropped(tmp_path: Path) -> None:
+    """At once, while all places are taken; what is under way is not; no place is lost."""
+    with Sandbox(latency=600) as sandbox:
+        studio = Studio(settings_for(sandbox.url, tmp_path / "home"))
+        under_way = studio.start(studio.gallery("first", count=AT_ONCE))
+        until(lambda: sandbox.counts["accepted"] == AT_ONCE)
+        one, two = (studio.start(studio.gallery("then", count=count)) for count in (1, 2))
+        until(lambda: len(waiting(studio)) == 3)
+        for own_id in waiting(studio):
+            assert studio.wait(studio.drop(own_id)) is True
+            assert studio.wait(studio.drop(own_id)) is False
+            check_dropped(studio, own_id)
+        for gallery in (one.future.result(20), two.future.result(20)):
+            assert {str(dropped.error) for dropped in gallery} == {DROPPED}
+            assert {dropped.state for dropped in gallery} == {"abandoned"}
+        assert not under_way.future.done()
+        sent = studio.wait(studio.page()).generations
+        assert [studio.wait(studio.drop(one.id)) for one in sent] == [False] * AT_ONCE
+        assert not studio.wait(studio.drop("nobody"))
+        assert {state for (state,) in rows(tmp_path / "home")} == {"submitted", "abandoned"}
+        assert sandbox.counts["submit"] == AT_ONCE
+        studio.close()
+
+
+def test_what_waits_for_another_try_can_be_dropped(
+    studio: Studio, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """The API was busy: it is not asked again, and the place is free at once."""
+    for _ in range(AT_ONCE):
+        sandbox.fail_next("429 retry-after=60")
+    job = studio.start(studio.gallery("a fox", count=AT_ONCE))
+    until(lambda: sandbox.counts["submit"] == AT_ONCE and len(waiting(studio)) == AT_ONCE)
+    assert isinstance(job.latest, Progress)
+    for own_id in waiting(studio):
+        assert studio.wait(studio.drop(own_id))
+        check_dropped(studio, own_id)
+    assert {str(one.error) for one in job.future.result(20)} == {DROPPED}
+    assert {item.state for item in job.latest.items} == {"abandoned"}
+    assert studio._workshop.runner._places._value == AT_ONCE
+    assert studio.wait(studio.spending()).ever == 0
+    assert sandbox.counts["submit"] == AT_ONCE
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_is_dropped_is_never_sent(
+    studio: Studio, sandbox: Sandbox, tmp_path: Path, seed: int
+) -> None:
+    """Whenever the drop comes: either it is refused and the picture drawn, or nobody hears of it.
+
+    Every fifth request is told to come again, so that drops also come between two tries.
+    """
+    chance = random.Random(seed)
+    for number in range(40):
+        if number % 5 == 0:
+            sandbox.fail_next("429 retry-after=0")
+    jobs = [studio.start(studio.gallery(f"fox {number}")) for number in range(40)]
+    told: dict[str, bool] = {}
+
+    async def drop_some() -> None:
+        while not all(job.future.done() for job in jobs):
+            page = await studio.page(limit=100)
+            ids = [one.id for one in page.generations if one.id not in told]
+            for own_id in chance.sample(ids, min(len(ids), 3)):
+                told[own_id] = await studio.drop(own_id)
+            await asyncio.sleep(chance.random() * 0.02)
+
+    studio.start(drop_some()).future.result(60)
+    accepted = {task.prompt for task in sandbox.tasks}
+    outcomes = [job.future.result(20)[0] for job in jobs]
+    for one in outcomes:
+        dropped = told.get(one.id, False)
+        assert (str(one.error) == DROPPED) == dropped
+        assert (one.prompt in accepted) != dropped
+        assert studio.wait(studio.get(one.id)).state == ("abandoned" if dropped else "stored")
+    assert 0 < sum(told.values()) < 40
+    assert sandbox.counts["accepted"] == 40 - sum(told.values())
+    assert studio._workshop.runner._places._value == AT_ONCE
+    assert studio._workshop.runner._tickets == {}
+
+
+def test_a_ticket_stays_dropped() -> None:
+    """Also where nothing was waited for at that moment; a timeout of others is not taken for it."""
+
+    async def main() -> None:
+        ticket = Ticket()
+        assert await ticket.wait(asyncio.sleep(0, "done")) == "done"
+        with pytest.raises(TimeoutError):
+            await ticket.wait(asyncio.wait_for(asyncio.sleep(600), 0.001))
+        ticket.drop()
+        for _ in range(2):
+            with pytest.raises(RequestError, match="nothing was billed"):
+                await ticket.wait(asyncio.sleep(5))
+
+    asyncio.run(main())
+
+
+def test_a_job_that_is_let_go_sends_no_more(slow_sandbox: Sandbox, tmp_path: Path) -> None:
+    """`start` returns at once; what was sent comes home, what was not is dropped."""
+    studio = Studio(settings_for(slow_sandbox.url, tmp_path / "home"))
+    job = studio.start(studio.gallery("a fox", count=12))
+    until(lambda: slow_sandbox.counts["accepted"] == AT_ONCE)
+    job.detached = True
+    gallery = job.future.result(20)
+    assert len(gallery.images) == slow_sandbox.counts["submit"] == AT_ONCE
+    assert len(gallery.failed) == 4
+    studio.close()
+
+
+def test_the_verbs_work_on_the_studios_own_loop(studio: Studio) -> None:
+    """There the coroutines of a panel run: nothing blocks, and one job reports on its drawing."""
+
+    async def panel() -> None:
+        before = await studio.version()
+        (fox,) = await studio.gallery("a fox")
+        dawn = await studio.edit(fox, "at sunrise")
+        assert await studio.version() != before
+        page = await studio.page("sunrise", limit=1)
+        assert ([one.id for one in page.generations], page.total) == ([dawn.id], 1)
+        assert await studio.prompts() == ["at sunrise", "a fox"]
+        assert (await studio.get(dawn.id)).path == dawn.path
+        assert [one.id for one in (await studio.lineage(dawn.id)).parents] == [fox.id]
+        assert (await studio.look_at(dawn)).source == dawn.image
+        assert (await studio.spending()).today == Decimal("0.06")
+        assert await studio.drop(dawn.id) is False
+        assert fox.created <= fox.sent <= dawn.sent <= datetime.now(UTC)
+        assert fox.sent.tzinfo is not None
+
+    job = studio.start(panel())
+    job.future.result(20)
+    assert [item.state for item in job.latest.items] == ["stored"]
+
+
+def test_an_unknown_id_is_told(studio: Studio) -> None:
+    """In one line, with where it was looked for."""
+    for coroutine in (studio.get("no-such\nid"), studio.lineage("no-such\nid")):
+        with pytest.raises(RequestError, match=r"no-such id is not in the ledger of this home"):
+            studio.wait(coroutine)
+
+
+def test_how_long_a_picture_takes_is_known_before_the_first(studio: Studio, tmp_path: Path) -> None:
+    """The page's 15 to 20 seconds, and less for the sandbox; asking opens nothing."""
+    embedded = Studio(nb.Settings.load(sandbox="always", home=tmp_path / "e"))
+    assert (studio.expected, embedded.expected) == (17.5, 2.0)
+    assert not (tmp_path / "home").exists()
+    embedded.wait(embedded.page())
+    assert embedded.expected == 2.0
+    embedded.close()
+
+
+def test_what_waits_is_on_the_page_as_such(tmp_path: Path) -> None:
+    """Not as a failure: it says that nothing was billed yet, and has not been sent."""
+    with Sandbox(latency=600) as sandbox:
+        studio = Studio(settings_for(sandbox.url, tmp_path / "home"))
+        studio.start(studio.gallery("a fox", count=AT_ONCE + 1))
+        until(lambda: sandbox.counts["accepted"] == AT_ONCE)
+        (one,) = [g for g in studio.wait(studio.page()).generations if g.state == "queued"]
+        assert (one.standing, one.sent, one.cost) == ("queued", None, Decimal(0))
+        assert "nothing was billed yet" in repr(one)
+        studio.close()
 
 
 def test_balance_is_told(studio: Studio) -> None:
