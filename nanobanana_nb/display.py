@@ -1,34 +1,44 @@
 """Plain values to mimebundles: what a cell shows and what the notebook file keeps.
 
-The only place that writes HTML, and it escapes everything. Styles are inline and take their
-colours from the page, so that a card looks right in light and dark, and in front ends that strip
-style sheets. Every bundle has a text form.
+HTML is written here and beside `markup` only, and everything is escaped. Styles are inline and
+take their colours from the page. Every bundle has a text form.
 """
 
 from __future__ import annotations
 
-import base64
-import html
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
 
+from .markup import (
+    AMBER,
+    EDGE,
+    FAINT,
+    ROOT,
+    SMALL,
+    add_slider,
+    base64_of,
+    capital,
+    dotted,
+    escape,
+    fitted,
+    image,
+)
 from .protocol import clean
 
 Bundle = dict[str, Any]
 
-_ROOT: Final = 'class="nanobanana tex2jax_ignore mathjax_ignore"'
-_SMALL: Final = "font-size:12px;line-height:1.6"
-_FAINT: Final = f"{_SMALL};opacity:.72"
-_EDGE: Final = "1px solid rgba(128,128,128,.35)"
-_AMBER: Final = "#d99a00"
-_FRAME: Final = f"border:{_EDGE};border-left:3px solid {_AMBER};border-radius:6px"
+_FRAME: Final = f"border:{EDGE};border-left:3px solid {AMBER};border-radius:6px"
 _AT_RISK: Final = f"{_FRAME};background:rgba(217,154,0,.1)"
 _SIDE: Final = 196
 """Pixels of a picture in a gallery: four fit side by side beside Lab's file browser."""
 _THUMB: Final = 96
 """Pixels of a picture in a list."""
+_COMPARED: Final = 512
+"""Pixels of a picture in a comparison, where there is room."""
+_COLUMN: Final = 234
+"""Pixels that each of two needs in order to stand beside the other."""
 
 
 @dataclass(frozen=True)
@@ -65,12 +75,12 @@ class Card:
         shown = f"“{clean(self.prompt, 60)}”"
         if self.attempt:
             why = clean(self.problem, 400)
-            return _dotted(shown, _title(self), *self.facts, why, *self.remarks, *_codes(self))
+            return dotted(shown, _title(self), *self.facts, why, *self.remarks, *_codes(self))
         if self.problem:
             what = "" if self.state == "failed" else standing(self.state)
-            return f"{_dotted(shown, what)}: {_dotted(clean(self.problem, 400), *self.remarks)}"
+            return f"{dotted(shown, what)}: {dotted(clean(self.problem, 400), *self.remarks)}"
         star = "★" if self.starred else ""
-        return _dotted(shown, star, *self.facts, self.price, self.place, *self.remarks)
+        return dotted(shown, star, *self.facts, self.price, self.place, *self.remarks)
 
 
 @dataclass(frozen=True)
@@ -126,7 +136,7 @@ class Summary:
 
     @property
     def text(self) -> str:
-        return _dotted(self.what, *self.facts)
+        return dotted(self.what, *self.facts)
 
 
 def summarise(progress: Progress, now: float) -> Summary:
@@ -156,14 +166,16 @@ def progress_card(summary: Summary) -> Bundle:
     """The progress of a waiting cell: a line and a bar."""
     percent = round(100 * summary.fraction)
     bar = (
-        f'<div role="progressbar" aria-label="{_e(summary.what)}" aria-valuenow="{percent}" '
+        f'<div role="progressbar" aria-label="{escape(summary.what)}" aria-valuenow="{percent}" '
         'aria-valuemin="0" aria-valuemax="100" style="height:4px;border-radius:2px;'
         'background:rgba(128,128,128,.25);margin-top:6px">'
-        f'<div style="height:4px;border-radius:2px;width:{percent}%;background:{_AMBER}"></div>'
+        f'<div style="height:4px;border-radius:2px;width:{percent}%;background:{AMBER}"></div>'
         "</div>"
     )
-    line = f"<b>{_e(summary.what)}</b>" + "".join(f" · {_e(fact)}" for fact in summary.facts)
-    body = f'<div {_ROOT} style="max-width:512px;{_SMALL}">{line}{bar}</div>'
+    line = f"<b>{escape(summary.what)}</b>" + "".join(
+        f" · {escape(fact)}" for fact in summary.facts
+    )
+    body = f'<div {ROOT} style="max-width:512px;{SMALL}">{line}{bar}</div>'
     return {"text/html": body, "text/plain": summary.text}
 
 
@@ -179,16 +191,16 @@ def standing(state: str) -> str:
 def line(text: str) -> Bundle:
     """One quiet line."""
     return {
-        "text/html": f'<div {_ROOT} style="{_FAINT}">{_e(text, 600)}</div>',
+        "text/html": f'<div {ROOT} style="{FAINT}">{escape(text, 600)}</div>',
         "text/plain": clean(text, 600),
     }
 
 
 def notice(text: str) -> Bundle:
     """A line that should be seen once."""
-    style = f"{_SMALL};border-left:3px solid {_AMBER};padding:2px 10px;margin:4px 0;max-width:680px"
+    style = f"{SMALL};border-left:3px solid {AMBER};padding:2px 10px;margin:4px 0;max-width:680px"
     return {
-        "text/html": f'<div {_ROOT} role="note" style="{style}">{_e(text, 600)}</div>',
+        "text/html": f'<div {ROOT} role="note" style="{style}">{escape(text, 600)}</div>',
         "text/plain": clean(text, 600),
     }
 
@@ -202,7 +214,7 @@ def picture_card(card: Card, fallback: bytes = b"") -> Bundle:
     if card.attempt:
         body, width = _in_doubt(card), 640
         ways = [f"  {clean(words)}: {code}" for words, code in _ways(card)]
-        facts = _dotted(_title(card), *card.facts)
+        facts = dotted(_title(card), *card.facts)
         why = (card.problem, f"“{clean(card.prompt, 160)}”", *card.remarks)
         text = "\n".join((facts, *(f"  {clean(line, 400)}" for line in why), *ways))
     elif card.problem:
@@ -210,17 +222,17 @@ def picture_card(card: Card, fallback: bytes = b"") -> Bundle:
     else:
         mono = "font-family:monospace;font-size:11px;overflow-wrap:break-word"
         caption = (
-            f"<div>{_star(card)}{_e(card.prompt, 160)}</div>"
-            f'<div style="opacity:.72">{_e(_dotted(*card.facts, card.price))}</div>'
-            f'<div style="opacity:.72;{mono}">{_e(card.place)}</div>{_quiet(card.remarks)}'
+            f"<div>{_star(card)}{escape(card.prompt, 160)}</div>"
+            f'<div style="opacity:.72">{escape(dotted(*card.facts, card.price))}</div>'
+            f'<div style="opacity:.72;{mono}">{escape(card.place)}</div>{_quiet(card.remarks)}'
         )
         body = _figure(card, 512, caption)
     bundle: Bundle = {
-        "text/html": f'<div {_ROOT} style="max-width:{width}px">{body}</div>',
+        "text/html": f'<div {ROOT} style="max-width:{width}px">{body}</div>',
         "text/plain": text,
     }
     if fallback:
-        bundle["image/jpeg"] = _base64(fallback)
+        bundle["image/jpeg"] = base64_of(fallback)
     return bundle
 
 
@@ -248,14 +260,33 @@ def gallery_card(
         for numbers, alike in gaps
     )
     grid = f'<div style="display:flex;flex-wrap:wrap;gap:12px;align-items:flex-start">{cells}</div>'
-    top = _headline(headline, _dotted(*shared, price, folder))
+    top = _headline(headline, dotted(*shared, price, folder))
     bundle: Bundle = {
-        "text/html": f"<div {_ROOT}>{top}{grid if cells else ''}{notes}</div>",
-        "text/plain": "\n".join((_dotted(headline, price), *gallery_lines(cards))),
+        "text/html": f"<div {ROOT}>{top}{grid if cells else ''}{notes}</div>",
+        "text/plain": "\n".join((dotted(headline, price), *gallery_lines(cards))),
     }
     if sheet:
-        bundle["image/jpeg"] = _base64(sheet)
+        bundle["image/jpeg"] = base64_of(sheet)
     return bundle
+
+
+def widget_view(model_id: str, without: str) -> Bundle:
+    """A live widget; `without` is said where there is no kernel behind it, or no widgets at all."""
+    view = {"version_major": 2, "version_minor": 0, "model_id": model_id}
+    return {"application/vnd.jupyter.widget-view+json": view, **line(without)}
+
+
+def stacked(bundles: Sequence[Bundle]) -> Bundle:
+    """Several outputs as one, below each other; the picture is that of the first."""
+    joined: Bundle = {
+        kind: separator.join(bundle[kind] for bundle in bundles)
+        for kind, separator in (
+            ("text/html", '<div style="height:12px"></div>'),
+            ("text/plain", "\n"),
+        )
+    }
+    fallback = next((b["image/jpeg"] for b in bundles if "image/jpeg" in b), None)
+    return joined if fallback is None else {**joined, "image/jpeg": fallback}
 
 
 def gallery_lines(cards: Sequence[tuple[int, Card]]) -> list[str]:
@@ -276,7 +307,7 @@ def history_card(
     rows = "".join(_row(number, card) for number, card in enumerate(cards))
     bare = "list-style:none;margin:0;padding:0"
     body = (
-        f'<div {_ROOT} style="max-width:680px">{_headline(headline, about)}'
+        f'<div {ROOT} style="max-width:680px">{_headline(headline, about)}'
         f'<ul style="{bare}">{rows}</ul>{_quiet([more] if more else [], margin=6)}</div>'
     )
     bundle: Bundle = {
@@ -284,24 +315,52 @@ def history_card(
         "text/plain": "\n".join(history_lines(cards, headline, about, more)),
     }
     if sheet:
-        bundle["image/jpeg"] = _base64(sheet)
+        bundle["image/jpeg"] = base64_of(sheet)
     return bundle
 
 
 def history_lines(cards: Sequence[Card], headline: str, about: str, more: str) -> list[str]:
     """The same list in text."""
     lines = [f"{f'[{number}]':>6} {_entry_text(card)}" for number, card in enumerate(cards)]
-    return [_dotted(headline, about), *lines, *([f"  {clean(more)}"] if more else [])]
+    return [dotted(headline, about), *lines, *([f"  {clean(more)}"] if more else [])]
+
+
+def comparison_card(left: Card, right: Card, sheet: bytes = b"") -> Bundle:
+    """Two pictures side by side, and one on top of the other with a slider between them.
+
+    `sheet` is one JPEG of both, for front ends that show no HTML.
+    """
+    bundle: Bundle = {
+        "text/html": comparison_html(left, right),
+        "text/plain": comparison_text(left, right),
+    }
+    if sheet:
+        bundle["image/jpeg"] = base64_of(sheet)
+    return bundle
+
+
+def comparison_html(left: Card, right: Card) -> str:
+    """The same as HTML alone; where scripts do not run, only the two side by side are there."""
+    both = bool(left.preview and right.preview)
+    slider = add_slider(left.width, left.height, _COMPARED) if both else ""
+    sides = _compared("A", left) + _compared("B", right, slider)
+    fold = "display:flex;flex-wrap:wrap;gap:16px 12px;align-items:flex-start"
+    return f'<div {ROOT}><div style="{fold}">{sides}</div></div>'
+
+
+def comparison_text(left: Card, right: Card) -> str:
+    """The same in text: a line for each."""
+    return f"A {left.text}\nB {right.text}"
 
 
 def account_card(rows: Sequence[tuple[str, str]], remarks: Sequence[str]) -> Bundle:
     """What there is and what was spent: labels and amounts, with remarks below."""
-    cell = f"border:none;background:none;padding:3px 0;{_SMALL}"
+    cell = f"border:none;background:none;padding:3px 0;{SMALL}"
     figures = f"{cell};padding-left:32px;text-align:right;white-space:nowrap"
     table = "".join(
         f'<tr style="background:none"><th scope="row" style="{cell};text-align:left;'
-        f'font-weight:normal">{_e(label)}</th><td style="{figures};font-weight:600;'
-        f'font-variant-numeric:tabular-nums">{_e(amount)}</td></tr>'
+        f'font-weight:normal">{escape(label)}</th><td style="{figures};font-weight:600;'
+        f'font-variant-numeric:tabular-nums">{escape(amount)}</td></tr>'
         for label, amount in rows
     )
     clear = "border:none;border-collapse:collapse;table-layout:auto;width:auto;margin:0"
@@ -310,7 +369,7 @@ def account_card(rows: Sequence[tuple[str, str]], remarks: Sequence[str]) -> Bun
     right = max((len(amount) for _, amount in plain), default=0)
     lines = [f"{label:<{left}}  {amount:>{right}}" for label, amount in plain]
     return {
-        "text/html": f'<div {_ROOT} style="max-width:512px"><table style="{clear}"><tbody>{table}'
+        "text/html": f'<div {ROOT} style="max-width:512px"><table style="{clear}"><tbody>{table}'
         f"</tbody></table>{_quiet(remarks, margin=6)}</div>",
         "text/plain": "\n".join((*lines, *(clean(remark, 600) for remark in remarks))),
     }
@@ -329,7 +388,7 @@ def _title(card: Card, count: int = 1) -> str:
         words = f"{words}: {card.price}{each}"
     elif card.state not in (*NOT_OVER, "expired"):
         return "No picture" if count == 1 else f"{count} not drawn"
-    return _capital(words) if count == 1 else f"{count} {words}"
+    return capital(words) if count == 1 else f"{count} {words}"
 
 
 def _ways(card: Card, attempt: str = "") -> tuple[tuple[str, str], ...]:
@@ -351,16 +410,17 @@ def _in_doubt(card: Card) -> str:
     """The card for money at risk: what, when, why, and what can be done."""
     line = "display:flex;flex-wrap:wrap;column-gap:12px;align-items:baseline;margin-bottom:4px"
     ways = "".join(
-        f'<div style="{line}"><span style="flex:0 1 260px">{_e(words)}</span>{_code(code)}</div>'
+        f'<div style="{line}"><span style="flex:0 1 260px">{escape(words)}</span>'
+        f"{_code(code)}</div>"
         for words, code in _ways(card)
     )
     return (
-        f'<div role="note" style="{_SMALL};{_AT_RISK};padding:10px 14px;overflow-wrap:break-word">'
-        f'<div style="font-size:14px"><b>{_e(_title(card))}</b></div>'
-        f'<div style="opacity:.8">{_e(_dotted(*card.facts))}</div>'
-        f'<div style="margin-top:6px">{_e(card.problem, 400)}</div>'
-        f'<div style="margin-top:6px">“{_e(card.prompt, 160)}”</div>{_quiet(card.remarks)}'
-        f'<div style="margin-top:8px;padding-top:8px;border-top:{_EDGE}">{ways}</div></div>'
+        f'<div role="note" style="{SMALL};{_AT_RISK};padding:10px 14px;overflow-wrap:break-word">'
+        f'<div style="font-size:14px"><b>{escape(_title(card))}</b></div>'
+        f'<div style="opacity:.8">{escape(dotted(*card.facts))}</div>'
+        f'<div style="margin-top:6px">{escape(card.problem, 400)}</div>'
+        f'<div style="margin-top:6px">“{escape(card.prompt, 160)}”</div>{_quiet(card.remarks)}'
+        f'<div style="margin-top:8px;padding-top:8px;border-top:{EDGE}">{ways}</div></div>'
     )
 
 
@@ -371,11 +431,11 @@ def _gap(numbers: Sequence[int], alike: Sequence[Card]) -> str:
         return _failure(alike, label)
     name = "" if len(alike) == 1 else "ID"
     _, *ways = _ways(first, name)
-    codes = "".join(f"<div>{_e(words)}: {_code(code)}</div>" for words, code in ways)
+    codes = "".join(f"<div>{escape(words)}: {_code(code)}</div>" for words, code in ways)
     return (
-        f'<div role="note" style="{_SMALL};{_AT_RISK};padding:8px 12px;overflow-wrap:break-word">'
-        f"<b>{_e(f'{label} {_title(first, len(alike))}')}</b><br>{_e(first.problem, 400)}"
-        f'<div style="opacity:.8">{_e(_which(numbers, alike), 100_000)}</div>{codes}</div>'
+        f'<div role="note" style="{SMALL};{_AT_RISK};padding:8px 12px;overflow-wrap:break-word">'
+        f"<b>{escape(f'{label} {_title(first, len(alike))}')}</b><br>{escape(first.problem, 400)}"
+        f'<div style="opacity:.8">{escape(_which(numbers, alike), 100_000)}</div>{codes}</div>'
     )
 
 
@@ -384,7 +444,7 @@ def _gap_text(numbers: Sequence[int], alike: Sequence[Card]) -> str:
     if len(alike) == 1:
         return f"{label} {first.text}"
     why = clean(first.problem, 400)
-    told = _dotted(f"{label} {_title(first, len(alike))}: {why}", *_common(alike))
+    told = dotted(f"{label} {_title(first, len(alike))}: {why}", *_common(alike))
     if not first.attempt:
         return told
     return " · ".join((told, _which(numbers, alike), *_codes(first, "ID")))
@@ -393,7 +453,7 @@ def _gap_text(numbers: Sequence[int], alike: Sequence[Card]) -> str:
 def _which(numbers: Sequence[int], alike: Sequence[Card]) -> str:
     """Every attempt that may have been billed, by name: its money is at risk."""
     if len(alike) == 1:
-        return _dotted(*alike[0].facts, f"“{clean(alike[0].prompt, 120)}”")
+        return dotted(*alike[0].facts, f"“{clean(alike[0].prompt, 120)}”")
     named = zip(numbers, alike, strict=True)
     return ", ".join(f"[{number}] {clean(card.attempt, 60)}" for number, card in named)
 
@@ -433,12 +493,12 @@ def _row(number: int, card: Card) -> str:
         "font-size:13px;line-height:1.45"
     )
     return (
-        f'<li style="display:flex;gap:14px;margin:0;padding:10px 0;border-top:{_EDGE}">'
+        f'<li style="display:flex;gap:14px;margin:0;padding:10px 0;border-top:{EDGE}">'
         f'<div style="flex:0 0 {_THUMB}px">{_thumb(card)}</div>'
         '<div style="flex:1 1 0;min-width:0;overflow-wrap:break-word">'
-        f'<div style="{clamp}" title="{_e(card.prompt)}"><b>[{number}]</b> {_star(card)}'
-        f"{_e(card.prompt, 200)}</div>"
-        f'<div style="{_FAINT}">{_e(_dotted(*card.facts, "" if card.attempt else card.price))}'
+        f'<div style="{clamp}" title="{escape(card.prompt)}"><b>[{number}]</b> {_star(card)}'
+        f"{escape(card.prompt, 200)}</div>"
+        f'<div style="{FAINT}">{escape(dotted(*card.facts, "" if card.attempt else card.price))}'
         f"</div>{_trouble(card)}{_quiet(card.remarks)}</div></li>"
     )
 
@@ -446,47 +506,47 @@ def _row(number: int, card: Card) -> str:
 def _entry_text(card: Card) -> str:
     date, *facts = card.facts
     star = "★ " if card.starred else ""
-    told = _dotted(f"{date}  {star}“{clean(card.prompt, 60)}”", *facts)
+    told = dotted(f"{date}  {star}“{clean(card.prompt, 60)}”", *facts)
     if not card.problem:
-        return _dotted(told, card.price, *card.remarks)
+        return dotted(told, card.price, *card.remarks)
     why = clean(card.problem, 240)
     why = f"{_title(card)} · {why}" if card.attempt else f"{standing(card.state)}: {why}"
-    return _dotted(told, why, *card.remarks, *_codes(card))
+    return dotted(told, why, *card.remarks, *_codes(card))
 
 
 def _trouble(card: Card) -> str:
     """Why an entry of a list has no picture, and what can be done."""
     if not card.problem:
         return ""
-    colour = "rgba(128,128,128,.5)" if card.state in NOT_OVER else _AMBER
-    words = _title(card) if card.attempt else _capital(standing(card.state))
+    colour = "rgba(128,128,128,.5)" if card.state in NOT_OVER else AMBER
+    words = _title(card) if card.attempt else capital(standing(card.state))
     codes = ""
     if card.attempt:
         again, dismiss = map(_code, _codes(card))
-        price = _e(card.price)
+        price = escape(card.price)
         codes = f"<div>{again} may cost another {price}</div><div>{dismiss}</div>"
     return (
-        f'<div style="{_SMALL};border-left:3px solid {colour};padding-left:8px;margin-top:4px">'
-        f"<b>{_e(words)}.</b> {_e(card.problem, 240)}{codes}</div>"
+        f'<div style="{SMALL};border-left:3px solid {colour};padding-left:8px;margin-top:4px">'
+        f"<b>{escape(words)}.</b> {escape(card.problem, 240)}{codes}</div>"
     )
 
 
 def _thumb(card: Card) -> str:
     """A small picture, or a word in a frame where there is none."""
     if card.preview:
-        return _image(card, _THUMB, radius=4)
+        return _picture(card, _THUMB, radius=4)
     over = card.state not in NOT_OVER
     word = ("No picture" if card.problem else "File gone") if over else "Not yet"
     return (
-        f'<div style="{_FAINT};font-size:11px;border:1px dashed rgba(128,128,128,.5);'
+        f'<div style="{FAINT};font-size:11px;border:1px dashed rgba(128,128,128,.5);'
         f'border-radius:4px;padding:20px 4px;text-align:center">{word}</div>'
     )
 
 
 def _cell(number: int, card: Card, shared: Sequence[str]) -> str:
     """A picture of a gallery, with its index in Python and what is its own."""
-    own = _dotted(*(fact for fact in card.facts if fact not in shared))
-    caption = f'<b>[{number}]</b> {_star(card)}<span style="opacity:.72">{_e(own)}</span>'
+    own = dotted(*(fact for fact in card.facts if fact not in shared))
+    caption = f'<b>[{number}]</b> {_star(card)}<span style="opacity:.72">{escape(own)}</span>'
     return _figure(card, _SIDE, caption + _quiet(card.remarks))
 
 
@@ -497,26 +557,38 @@ def _failure(alike: Sequence[Card], label: str = "") -> str:
     more = f" and {len(prompts) - 2} more" if len(prompts) > 2 else ""
     shown = ", ".join(f"“{clean(prompt, 120)}”" for prompt in prompts[:2]) + more
     return (
-        f'<div role="note" style="{_SMALL};{_FRAME};padding:8px 12px;overflow-wrap:break-word">'
-        f"<b>{_e(f'{label} {_title(first, len(alike))}')}</b><br>{_e(first.problem, 600)}"
-        f'<div style="opacity:.72;margin-top:4px">{_e(shown)}</div>'
+        f'<div role="note" style="{SMALL};{_FRAME};padding:8px 12px;overflow-wrap:break-word">'
+        f"<b>{escape(f'{label} {_title(first, len(alike))}')}</b><br>{escape(first.problem, 600)}"
+        f'<div style="opacity:.72;margin-top:4px">{escape(shown)}</div>'
         f"{_quiet(_common(alike), margin=4)}</div>"
     )
 
 
 def _headline(headline: str, about: str) -> str:
-    rest = f' <span style="opacity:.72">· {_e(about)}</span>' if about else ""
+    rest = f' <span style="opacity:.72">· {escape(about)}</span>' if about else ""
     return (
-        f'<div style="{_SMALL};margin-bottom:6px;overflow-wrap:break-word">'
-        f"<b>{_e(headline)}</b>{rest}</div>"
+        f'<div style="{SMALL};margin-bottom:6px;overflow-wrap:break-word">'
+        f"<b>{escape(headline)}</b>{rest}</div>"
     )
 
 
 def _quiet(lines: Sequence[str], margin: int = 0) -> str:
     """Quiet lines below the rest, `margin` pixels away from it."""
-    rows = "".join(f"<div>{_e(text, 600)}</div>" for text in lines)
-    style = f"{_FAINT};overflow-wrap:break-word;margin-top:{margin}px"
+    rows = "".join(f"<div>{escape(text, 600)}</div>" for text in lines)
+    style = f"{FAINT};overflow-wrap:break-word;margin-top:{margin}px"
     return f'<div style="{style}">{rows}</div>' if lines else ""
+
+
+def _compared(letter: str, card: Card, onload: str = "") -> str:
+    """One of the two; where there is no room for two columns, one stands below the other."""
+    width, _ = fitted(card.width, card.height, _COMPARED)
+    caption = (
+        f"<div><b>{letter}</b> {escape(card.prompt, 160)}</div>"
+        f'<div style="opacity:.72">{escape(dotted(*card.facts))}</div>'
+    )
+    column = f"flex:1 1 {_COLUMN}px;min-width:0;max-width:{max(width, _COLUMN)}px"
+    figure = _figure(card, _COMPARED, caption, onload)
+    return f'<div style="{column};overflow-wrap:break-word">{figure}</div>'
 
 
 def _star(card: Card) -> str:
@@ -525,45 +597,31 @@ def _star(card: Card) -> str:
 
 def _code(code: str) -> str:
     """Code to copy: one click takes it whole."""
-    return f'<code style="font-size:12px;user-select:all">{_e(code)}</code>'
+    return f'<code style="font-size:12px;user-select:all">{escape(code)}</code>'
 
 
-def _figure(card: Card, side: int, caption: str) -> str:
+def _figure(card: Card, side: int, caption: str, onload: str = "") -> str:
     """The preview in its ratio, or a word where its file is gone; `caption` is HTML."""
     picture = (
-        _image(card, side)
+        _picture(card, side, onload=onload)
         if card.preview
-        else f'<div style="{_FAINT};border:{_EDGE};border-radius:6px;padding:24px 12px">'
+        else f'<div style="{FAINT};border:{EDGE};border-radius:6px;padding:24px 12px">'
         "The file is not there any more.</div>"
     )
     return (
         f'<figure style="margin:0">{picture}'
-        f'<figcaption style="{_SMALL};margin-top:4px">{caption}</figcaption></figure>'
+        f'<figcaption style="{SMALL};margin-top:4px">{caption}</figcaption></figure>'
     )
 
 
-def _image(card: Card, side: int, radius: int = 6) -> str:
-    scale = min(1.0, side / max(card.width, card.height, 1))
-    width, height = round(card.width * scale), round(card.height * scale)
-    return (
-        f'<img src="data:image/jpeg;base64,{_base64(card.preview)}" alt="{_e(card.prompt)}" '
-        f'title="{_e(card.place)}" width="{width}" height="{height}" '
-        f'style="display:block;max-width:100%;height:auto;margin:0;border-radius:{radius}px">'
+def _picture(card: Card, side: int, *, radius: int = 6, onload: str = "") -> str:
+    return image(
+        card.preview,
+        card.prompt,
+        card.width,
+        card.height,
+        side,
+        title=card.place,
+        radius=radius,
+        onload=onload,
     )
-
-
-def _capital(words: str) -> str:
-    return words[:1].upper() + words[1:]
-
-
-def _dotted(*parts: str) -> str:
-    """The parts that are not empty, clean and with dots between them."""
-    return " · ".join(clean(part, 600) for part in parts if part)
-
-
-def _e(text: object, length: int = 300) -> str:
-    return html.escape(clean(text, length), quote=True)
-
-
-def _base64(data: bytes) -> str:
-    return base64.b64encode(data).decode("ascii")

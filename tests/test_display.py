@@ -19,7 +19,7 @@ OURS = {"div", "span", "b", "br", "code", "ul", "li", "figure", "figcaption", "i
     "table", "tbody", "tr", "th", "td",
 }  # fmt: skip
 ATTRIBUTES = {"class", "style", "role", "title", "alt", "src", "width", "height", "scope"} | {
-    "aria-label", "aria-valuenow", "aria-valuemin", "aria-valuemax",
+    "onload", "aria-label", "aria-valuenow", "aria-valuemin", "aria-valuemax",
 }  # fmt: skip
 
 
@@ -92,6 +92,9 @@ KINDS: dict[str, Callable[[], Bundle]] = {
         refused(**_ALL | _GAP | {"state": LONG}),
         in_doubt(**_ALL | _GAP | {"attempt": LONG}),
     ),
+    "comparison": lambda: display.comparison_card(
+        picture(**_ALL, folder=LONG, file=LONG), picture(**_ALL, folder=LONG, file=LONG), b"jpeg"
+    ),
     "headlines": lambda: display.history_card([], LONG, LONG, LONG, b""),
     "account": lambda: display.account_card([(LONG, LONG)] * 2, [LONG]),
     "line": lambda: display.line(LONG),
@@ -114,6 +117,37 @@ def test_foreign_text_never_becomes_markup(kind: str) -> None:
     for text in (page.words, bundle["text/plain"].replace("\n", " ")):
         assert not [c for c in text if c < " " or c in "\u202e\u2066\u200b"]
         assert len(text) < 9_000
+
+
+def test_no_foreign_text_reaches_a_handler() -> None:
+    """The only code in a page is that of the slider, and no word of a picture stands in it."""
+    handlers = {
+        kind: [value for name, value in Page(make()).attributes if name == "onload"]
+        for kind, make in KINDS.items()
+    }
+    assert {kind for kind, found in handlers.items() if found} == {"comparison"}
+    plain = Page(display.comparison_card(picture(), picture()))
+    assert handlers["comparison"] == [v for name, v in plain.attributes if name == "onload"]
+
+
+def test_a_comparison_says_what_is_compared() -> None:
+    """Which is A and which is B, with prompt, size and file, in HTML and in text."""
+    left, right = picture(), picture(prompt="an owl", file="owl.png")
+    bundle = display.comparison_card(left, right, b"sheet")
+    words = Page(bundle).words
+    assert "A a fox1024 × 1024 png" in words
+    assert "B an owl1024 × 1024 png" in words
+    assert bundle["text/plain"].splitlines() == [f"A {left.text}", f"B {right.text}"]
+    assert bundle["image/jpeg"] == "c2hlZXQ="
+
+
+def test_a_comparison_without_one_of_its_pictures_has_no_slider() -> None:
+    """Where a preview is missing there is a word instead, and nothing to slide."""
+    bundle = display.comparison_card(picture(), picture(preview=b""))
+    page = Page(bundle)
+    assert "onload" not in dict(page.attributes)
+    assert "The file is not there any more." in page.words
+    assert "image/jpeg" not in bundle
 
 
 def test_what_may_have_been_billed_is_told_in_full() -> None:
