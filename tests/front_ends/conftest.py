@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from ..harness.pages import EXPECT_TIMEOUT
-from ..harness.servers import JupyterServer
+from ..harness.servers import ClassicServer, JupyterServer
 from ..harness.stacks import colab_stack, widgets7_server
 
 if TYPE_CHECKING:
@@ -175,6 +175,14 @@ def shared_colab_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ju
         yield running
 
 
+@pytest.fixture(scope="package")
+def shared_classic_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClassicServer]:
+    """A third server: the classic Notebook, server and kernels on Colab's stack."""
+    folder = tmp_path_factory.mktemp("classic")
+    with ClassicServer(folder, colab_stack(REPOSITORY)) as running:
+        yield running
+
+
 @pytest.fixture
 def server(shared_server: JupyterServer) -> Iterator[JupyterServer]:
     """The Jupyter server, left without kernels after the test."""
@@ -187,3 +195,10 @@ def colab_server(shared_colab_server: JupyterServer) -> Iterator[JupyterServer]:
     """The server for Colab's stack, left without kernels after the test."""
     yield shared_colab_server
     shared_colab_server.stop_kernels()
+
+
+@pytest.fixture
+def classic_server(shared_classic_server: ClassicServer) -> Iterator[ClassicServer]:
+    """The classic Notebook's server, left without kernels after the test."""
+    yield shared_classic_server
+    shared_classic_server.stop_kernels()

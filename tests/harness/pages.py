@@ -1,4 +1,6 @@
-"""The pages of the three front ends, driven as a user drives them.
+"""The pages of the front ends, driven as a user drives them.
+
+Cells, outputs and pictures are found in the same way in all of them, classic Notebook included.
 
 Playwright is imported inside the functions: without it, the tests are to skip, not to break
 while they are collected.
@@ -7,12 +9,13 @@ while they are collected.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 
-    from .servers import JupyterServer, Theme
+    from .servers import ClassicServer, JupyterServer, Server, Theme
 
 EXPECT_TIMEOUT = 20_000
 RUN_TIMEOUT = 60_000
@@ -21,7 +24,8 @@ RUN_TIMEOUT = 60_000
 VOILA_ASKS_FOR = ("fortawesome", "mathjax")
 
 _NOTEBOOK = ".jp-NotebookPanel:not(.lm-mod-hidden)"
-_OUTPUT = ".jp-OutputArea-output"
+_CODE_CELL = ":is(.jp-CodeCell, #notebook-container .code_cell)"
+_OUTPUT = ":is(.jp-OutputArea-output, .output_subarea)"
 
 # Counts changes of the [n] prompts, so that a run is seen even where the numbers stay the same.
 _WATCH_PROMPTS = """() => {
@@ -37,6 +41,20 @@ _IDLE = """() => {
     const status = notebook.querySelector('.jp-Notebook-ExecutionIndicator');
     const prompts = [...notebook.querySelectorAll('.jp-InputPrompt')];
     return status.dataset.status === 'idle' && !prompts.some(p => p.innerText.includes('*'));
+}"""
+
+# Widgets that are drawn before their extension is there stay text.
+_CLASSIC_READY = """() => window.Jupyter && Jupyter.notebook && Jupyter.notebook._fully_loaded
+    && require.defined('nbextensions/jupyter-js-widgets/extension')"""
+
+_CLASSIC_IDLE = """() => Jupyter.notebook.kernel && Jupyter.notebook.kernel.is_connected()
+    && !Jupyter.notebook.kernel_busy
+    && !document.querySelector('#notebook-container .code_cell.running')
+    && document.querySelector('#kernel_indicator_icon.kernel_idle_icon') !== null"""
+
+_WATCH_RESTART = """() => {
+    window.kernelIsNew = false;
+    Jupyter.notebook.events.one('kernel_ready.Kernel', () => { window.kernelIsNew = true; });
 }"""
 
 _DESCRIBE = """() => [...document.querySelectorAll('.jp-Cell')].map(cell =>
@@ -120,10 +138,14 @@ def wait_idle(page: Page, timeout: int = RUN_TIMEOUT) -> None:
 
 def save(page: Page, server: JupyterServer, notebook: str) -> Any:
     """Choose "Save Notebook", wait for the server to have written it, and return the file."""
+    return _saved(page, server, notebook, lambda: _choose(page, "File", "docmanager:save"))
+
+
+def _saved(page: Page, server: Server, notebook: str, press: Callable[[], None]) -> Any:
     with page.expect_response(
         lambda answer: answer.request.method == "PUT" and "/api/contents/" in answer.url
     ) as saved:
-        _choose(page, "File", "docmanager:save")
+        press()
     if not saved.value.ok:
         raise AssertionError(f"the notebook was not saved: {saved.value.status}")
     return server.read(notebook)
@@ -135,9 +157,68 @@ def _choose(page: Page, menu: str, command: str) -> None:
     page.locator(f".lm-Menu-item[data-command='{command}']").click()
 
 
+# ------------------------------------------------------------------ classic Notebook
+
+
+def open_classic(page: Page, server: ClassicServer, notebook: str) -> None:
+    """Open a notebook in the classic Notebook and wait for its kernel and its widgets."""
+    page.goto(server.classic_url(notebook))
+    _wait_classic_ready(page)
+
+
+def reload_classic(page: Page) -> None:
+    """Load the page again, as F5 does; the kernel goes on. What is not saved is gone."""
+    page.reload()
+    _wait_classic_ready(page)
+
+
+def _wait_classic_ready(page: Page) -> None:
+    page.wait_for_function(_CLASSIC_READY, timeout=RUN_TIMEOUT)
+    wait_classic_idle(page)
+
+
+def wait_classic_idle(page: Page, timeout: int = RUN_TIMEOUT) -> None:
+    """Wait until there is a kernel and no cell runs or waits for its turn."""
+    page.wait_for_function(_CLASSIC_IDLE, timeout=timeout)
+
+
+def run_all_classic(page: Page, timeout: int = RUN_TIMEOUT) -> None:
+    """Choose "Run All" and wait until all cells have ended."""
+    start_all_classic(page)
+    wait_classic_idle(page, timeout)
+
+
+def start_all_classic(page: Page) -> None:
+    """Choose "Run All" and do not wait."""
+    _choose_classic(page, "Cell", "run_all_cells")
+
+
+def restart_classic(page: Page) -> None:
+    """Choose "Restart", say yes, and wait for the new kernel; the outputs stay."""
+    page.evaluate(_WATCH_RESTART)
+    _choose_classic(page, "Kernel", "restart_kernel")
+    page.locator(".modal-dialog .modal-footer .btn-danger").click()
+    page.wait_for_function("() => window.kernelIsNew", timeout=RUN_TIMEOUT)
+    page.locator(".modal-backdrop").wait_for(state="detached")
+    wait_classic_idle(page)
+
+
+def save_classic(page: Page, server: ClassicServer, notebook: str) -> Any:
+    """Choose "Save and Checkpoint", wait for the server to have written it; return the file."""
+    return _saved(page, server, notebook, lambda: _choose_classic(page, "File", "save_checkpoint"))
+
+
+def _choose_classic(page: Page, menu: str, item: str) -> None:
+    page.locator("#menubar").get_by_role("link", name=menu, exact=True).click()
+    page.locator(f"#{item} a").click()
+
+
+# ------------------------------------------------------------------ what is shown, anywhere
+
+
 def code_cell(page: Page, number: int) -> Locator:
     """Return the code cell with this index, counted from 0."""
-    return page.locator(".jp-CodeCell").nth(number)
+    return page.locator(_CODE_CELL).nth(number)
 
 
 def cell_outputs(page: Page, number: int) -> Locator:

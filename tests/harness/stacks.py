@@ -34,6 +34,13 @@ decorator==4.4.2
 pickleshare==0.7.5
 psutil==5.9.5
 setuptools==75.2.0
+notebook==6.5.7
+jupyter_server==2.20.0
+nbconvert==7.17.1
+nbclient==0.10.4
+nbformat==5.11.1
+anywidget==0.9.21
+psygnal==0.15.1
 httpx==0.28.1
 httpcore==1.0.9
 anyio==4.14.2
