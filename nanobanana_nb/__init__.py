@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .archive import History as History
     from .client import Client as Client
+    from .comparing import Comparison as Comparison
+    from .comparing import compare as compare
     from .errors import AccessDenied as AccessDenied
     from .errors import APIError as APIError
     from .errors import BalanceTooLow as BalanceTooLow
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from .errors import WaitTimeout as WaitTimeout
     from .models import ImageRequest as ImageRequest
     from .pacing import Schedule as Schedule
+    from .panel import Panel as Panel
     from .results import Gallery as Gallery
     from .results import Generation as Generation
     from .results import Picture as Picture
@@ -60,16 +63,19 @@ _ERRORS = (
 )  # fmt: skip
 _HOME_OF = {
     "Client": "client",
+    "Comparison": "comparing",
     "Gallery": "results",
     "Generation": "results",
     "History": "archive",
     "ImageRequest": "models",
+    "Panel": "panel",
     "Picture": "results",
     "Sandbox": "sandbox",
     "Schedule": "pacing",
     "Settings": "settings",
     "Studio": "studio",
     "balance": "sync",
+    "compare": "comparing",
     "edit": "sync",
     "generate": "sync",
     "history": "sync",
@@ -100,7 +106,7 @@ def load_ipython_extension(shell: Any) -> None:
     """`%load_ext nanobanana_nb`"""
     from . import magics
 
-    magics.load(shell)
+    magics.load(shell, lambda: __getattr__("Panel")())
 
 
 def unload_ipython_extension(shell: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import keyword
 from collections import ChainMap
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from IPython.core.interactiveshell import InteractiveShell
@@ -29,6 +29,7 @@ from .results import Gallery, Generation
 from .screen import Screen
 from .shell import (
     ShownOnce,
+    meant,
     offer_completions,
     teach_prompts,
     unteach_prompts,
@@ -36,7 +37,7 @@ from .shell import (
 )
 from .sync import default_studio, recover, set_budget
 
-_SIBLINGS = ("resume", "history", "balance", "again", "dismiss")
+_SIBLINGS = ("resume", "history", "balance", "again", "dismiss", "panel")
 
 
 @magics_class
@@ -60,9 +61,10 @@ class NanoBananaMagics(Magics):
         0, help="How often to draw again, each time at its price, where the model failed."
     ).tag(config=True)
 
-    def __init__(self, shell: InteractiveShell) -> None:
+    def __init__(self, shell: InteractiveShell, open_panel: Callable[[], Any]) -> None:
         super().__init__(shell=shell)
         self._shown = ShownOnce(shell)
+        self._open_panel = open_panel
 
     @line_cell_magic
     @no_var_expand
@@ -136,6 +138,11 @@ class NanoBananaMagics(Magics):
         studio.wait(studio.dismiss(line.strip()), on=live)
         live.show(display.line("Dismissed; it stays in the day's spending."))
 
+    @line_magic
+    def nanobanana_panel(self, line: str) -> Any:  # noqa: ARG002 - IPython's signature
+        """Open the panel, to draw by hand."""
+        return self._open_panel()
+
     @observe("budget")
     def _budget_changed(self, change: Any) -> None:
         set_budget(change["new"])
@@ -157,10 +164,12 @@ class NanoBananaMagics(Magics):
         name = given.get("output", "x")
         if not name.isidentifier() or keyword.iskeyword(name):
             raise RequestError(f"-o {name} is not a name for a variable; give one such as -o fox.")
+        images = given.get("image", ())
+        last = default_studio().last if "last" in images else None
         return {
             "aspect_ratio": given.get("aspect_ratio", self.aspect_ratio),
             "output_format": given.get("format", self.output_format),
-            "image_urls": [self._reference(text, names) for text in given.get("image", ())],
+            "image_urls": [meant(text, names, last) for text in images],
             "count": _whole_number("-n", given.get("count", "1")),
             "task_retries": _whole_number(
                 "--retries", given.get("retries", str(self.task_retries))
@@ -168,20 +177,6 @@ class NanoBananaMagics(Magics):
             "new": "new" in given or not self.replay,
             "confirm": "yes" in given,
         }
-
-    def _reference(self, text: str, names: Mapping[str, Any]) -> Any:
-        """What `-i` means: the last picture, a variable, or else a link or a file."""
-        if text == "last":
-            if (last := default_studio().last) is None:
-                raise RequestError("There is no last picture yet in this kernel; draw one first.")
-            return last
-        if not text.isidentifier():
-            return text
-        if text not in names:
-            raise RequestError(
-                f"-i {text}: there is no variable of that name; give one, a link, a file or last."
-            )
-        return names[text]
 
     def _draw(
         self, prompt: str, options: dict[str, Any], given: Mapping[str, Any]
@@ -206,11 +201,14 @@ class NanoBananaMagics(Magics):
         self.shell.configurables.remove(self)
 
 
-def load(shell: InteractiveShell) -> None:
-    """Register everything that `unload` takes back."""
+def load(shell: InteractiveShell, open_panel: Callable[[], Any]) -> None:
+    """Register everything that `unload` takes back.
+
+    `open_panel` makes a panel; ipywidgets is loaded with the first one, not with the magics.
+    """
     if "NanoBananaMagics" in shell.magics_manager.registry:
         return
-    shell.register_magics(_made(shell))
+    shell.register_magics(_made(shell, open_panel))
     teach_prompts(shell)
     offer_completions(shell)
     Cells.of(shell)
@@ -231,13 +229,13 @@ def unload(shell: InteractiveShell) -> None:
     Cells.of(shell).rest()
 
 
-def _made(shell: InteractiveShell) -> NanoBananaMagics:
+def _made(shell: InteractiveShell, open_panel: Callable[[], Any]) -> NanoBananaMagics:
     """The magics; a setting that `%config` refused, but IPython kept, is dropped first."""
     try:
-        return NanoBananaMagics(shell)
+        return NanoBananaMagics(shell, open_panel)
     except TraitError:
         shell.config.pop("NanoBananaMagics", None)
-        return NanoBananaMagics(shell)
+        return NanoBananaMagics(shell, open_panel)
 
 
 def _show_failure(failed: Generation, live: Screen) -> None:

@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any, Final
 from IPython.core import completer
 
 from . import models, prompting, screen
+from .errors import RequestError
 from .results import Gallery, Generation
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from IPython.core.interactiveshell import InteractiveShell
 
     from .screen import Screen
@@ -67,6 +70,21 @@ class ShownOnce:
         if waiting is not None and getattr(ended, "result", None) is not waiting[0]:
             result, live = waiting
             live.show(result._repr_mimebundle_())
+
+
+def meant(text: str, names: Mapping[str, Any], last: Generation | None) -> Any:
+    """What was typed for a picture to go by: the last one, a variable, or else a link or a file."""
+    if text == "last":
+        if last is None:
+            raise RequestError("There is no last picture yet in this kernel; draw one first.")
+        return last
+    if not text.isidentifier():
+        return text
+    if text not in names:
+        raise RequestError(
+            f"{text}: there is no variable of that name; give one, a link, a file or last."
+        )
+    return names[text]
 
 
 def teach_prompts(shell: InteractiveShell) -> None:

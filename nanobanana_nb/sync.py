@@ -27,7 +27,7 @@ def default_studio(*, news: bool = True) -> Studio:
     Says once if it is a sandbox, and with `news` what came back in the background.
     """
     global _used, _told
-    studio = _current()
+    studio = current_studio()
     _used = True
     if studio.sandboxed and not _told:
         screen.say(SANDBOX_NOTICE, notice=True)
@@ -45,12 +45,12 @@ def recover() -> None:
     """
     if not in_colab():
         with contextlib.suppress(NanoBananaError):
-            _current().recover()
+            current_studio().recover()
 
 
-def _current() -> Studio:
-    """The default studio; a new one where the key was set after the extension was loaded, or
-    after the sandbox has told how to set it."""
+def current_studio() -> Studio:
+    """The default studio, without a word; a new one where the key was set after the extension was
+    loaded, or after the sandbox has told how to set it."""
     global _default
     if _default is None:
         _default = Studio()
@@ -69,7 +69,7 @@ def _heir(settings: Settings) -> Studio:
 
 def set_budget(dollars: float | None) -> None:
     """A new budget for the default studio, in US dollars a day."""
-    _current().budget = Decimal(str(dollars)) if dollars is not None else None
+    current_studio().budget = Decimal(str(dollars)) if dollars is not None else None
 
 
 @overload

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -15,16 +16,27 @@ FLOORS = (
     {"links"},
     {"settings", "models"},
     {"protocol", "prompting", "schema", "sidecars", "rows", "writer"},
-    {"display", "waiting"},
-    {"client", "ledger", "pictures", "screen", "reporting"},
+    {"markup", "waiting", "copying"},
+    {"display"},
+    {"client", "ledger", "pictures", "screen", "reporting", "tiles"},
     {"results", "outcomes", "replay", "rebuilding"},
-    {"archive", "references", "submitting", "collecting", "accounting"},
+    {"archive", "comparing", "references", "submitting", "collecting", "accounting"},
     {"tasks"},
     {"studio"},
     {"sync", "shell"},
-    {"magics"},
+    {"magics", "panel"},
     {"cli"},
 )
+PANEL_FLOORS = (
+    {"brush", "clicks", "thumbs"},
+    {"parts"},
+    {"echo", "overlay", "hands"},
+    {"form", "gallery", "detail"},
+    {"panel"},
+    {"__init__"},
+)
+WRITE_HTML = {"markup", "display", "tiles"}
+TAG = re.compile(r"</(div|span|figure)>|<img ")
 BESIDE = "sandbox"
 MAY_START_THE_SANDBOX = {"studio", "references", "cli"}
 FLOOR_OF = {module: floor for floor, modules in enumerate(FLOORS) for module in modules}
@@ -34,17 +46,25 @@ def modules() -> list[Path]:
     return [path for path in sorted(PACKAGE.glob("*.py")) if path.stem != "__init__"]
 
 
-def ours(path: Path) -> set[str]:
-    """The modules of ours that a file imports, lazily and for typing only included."""
+def panel() -> list[Path]:
+    return sorted((PACKAGE / "panel").glob("*.py"))
+
+
+def imported(path: Path, level: int) -> set[str]:
+    """The modules that a file imports by so many dots, lazily and for typing only included."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.level:
+        if isinstance(node, ast.ImportFrom) and node.level == level:
             found |= {node.module} if node.module else {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("nanobanana_nb"):
             found.add(str(node.module))
         elif isinstance(node, ast.Import):
             found |= {a.name for a in node.names if a.name.startswith("nanobanana_nb")}
     return found
+
+
+def ours(path: Path) -> set[str]:
+    return imported(path, 1)
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: path.stem)
@@ -55,6 +75,15 @@ def test_imports_point_downwards(path: Path) -> None:
     if path.stem in MAY_START_THE_SANDBOX:
         allowed.add(BESIDE)
     assert ours(path) <= allowed
+
+
+@pytest.mark.parametrize("path", panel(), ids=lambda path: path.stem)
+def test_the_panel_keeps_its_floors(path: Path) -> None:
+    """The panel as a whole has its floor in the house, and its modules have theirs in it."""
+    beneath = {module for module, its in FLOOR_OF.items() if its < FLOOR_OF["panel"]}
+    own = next(number for number, names in enumerate(PANEL_FLOORS) if path.stem in names)
+    assert imported(path, 2) <= beneath
+    assert imported(path, 1) <= set().union(*PANEL_FLOORS[:own])
 
 
 @pytest.mark.parametrize("path", sorted((PACKAGE / BESIDE).glob("*.py")), ids=lambda p: p.stem)
@@ -70,17 +99,22 @@ def test_the_sandbox_imports_nothing_of_ours(path: Path) -> None:
 
 def test_only_the_client_imports_httpx() -> None:
     """One module speaks HTTP, so that every rule about keys and links has one place."""
-    users = [p.stem for p in modules() if "import httpx" in p.read_text(encoding="utf-8")]
+    users = [
+        p.stem for p in (*modules(), *panel()) if "import httpx" in p.read_text(encoding="utf-8")
+    ]
     assert users == ["client"]
 
 
 def test_only_the_ledger_speaks_sql() -> None:
     """All SQL is in the ledger and the schema of its file."""
-    users = [p.stem for p in modules() if "import sqlite3" in p.read_text(encoding="utf-8")]
+    users = [
+        p.stem for p in (*modules(), *panel()) if "import sqlite3" in p.read_text(encoding="utf-8")
+    ]
     assert users == ["ledger", "schema"]
 
 
-def test_only_display_writes_html() -> None:
-    """One module writes HTML, and it escapes everything."""
-    users = [p.stem for p in modules() if "</div>" in p.read_text(encoding="utf-8")]
-    assert users == ["display"]
+def test_only_the_markup_floor_writes_html() -> None:
+    """HTML is written on the markup floor alone, where everything is escaped."""
+    users = {p.stem for p in (*modules(), *panel()) if TAG.search(p.read_text(encoding="utf-8"))}
+    assert "display" in users
+    assert users <= WRITE_HTML

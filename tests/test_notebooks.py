@@ -19,6 +19,7 @@ from .front_ends.quickstart import FAILURE, PICTURES, QUICKSTART
 from .harness.environment import child_environment
 
 REPOSITORY = Path(__file__).parents[1]
+ITERATE = REPOSITORY / "notebooks" / "iterate.ipynb"
 PROMPTS = [prompt for prompts in PICTURES for prompt in prompts]
 TIMEOUT = 180
 FORMS = (
@@ -136,10 +137,10 @@ def test_ten_pictures_make_a_small_notebook(tmp_path: Path) -> None:
     assert size < TEN_PICTURES_AT_MOST, size
 
 
-def code_cells() -> list[nbformat.NotebookNode]:
-    """The code cells of the quickstart as it is committed."""
-    notebook = nbformat.read(QUICKSTART, as_version=4)
-    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+def code_cells(notebook: Path = QUICKSTART) -> list[nbformat.NotebookNode]:
+    """The code cells of a notebook as it is committed."""
+    cells = nbformat.read(notebook, as_version=4).cells
+    return [cell for cell in cells if cell.cell_type == "code"]
 
 
 def count_pictures(cell: nbformat.NotebookNode) -> int:
@@ -150,13 +151,29 @@ def count_pictures(cell: nbformat.NotebookNode) -> int:
     return images
 
 
-def test_the_committed_quickstart_is_clean() -> None:
+def test_iterate_runs_without_anybody_to_click(tmp_path: Path) -> None:
+    """The panel's notebook runs by program: a panel, a comparison and a history, no error."""
+    notebook = nbformat.read(ITERATE, as_version=4)
+    NotebookClient(notebook, timeout=TIMEOUT).execute(env=environment(tmp_path), cwd=str(tmp_path))
+    panel, compared, history = [
+        [output.get("data", {}) for output in cell.outputs]
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+    ]
+    assert "application/vnd.jupyter.widget-view+json" in panel[0]
+    assert "run the cell to open it" in panel[0]["text/html"]
+    assert compared[-1]["text/html"].count("<img ") == 2
+    assert "2 pictures" in history[-1]["text/plain"]
+
+
+@pytest.mark.parametrize("file", [QUICKSTART, ITERATE], ids=lambda file: file.stem)
+def test_the_committed_notebooks_are_clean(file: Path) -> None:
     """What is committed was not run: no outputs, no numbers, no keys, no one's folders."""
-    text = QUICKSTART.read_text(encoding="utf-8")
+    text = file.read_text(encoding="utf-8")
     notebook = nbformat.reads(text, as_version=4)
     nbformat.validate(notebook)
-    assert [cell.outputs for cell in code_cells()] == [[]] * len(code_cells())
-    assert {cell.execution_count for cell in code_cells()} == {None}
+    assert [cell.outputs for cell in code_cells(file)] == [[]] * len(code_cells(file))
+    assert {cell.execution_count for cell in code_cells(file)} == {None}
     assert set(notebook.metadata) == {"kernelspec", "language_info"}
     assert _SECRET.findall(text) == []
     assert len(text.encode()) < 10_000
