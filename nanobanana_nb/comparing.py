@@ -10,7 +10,7 @@ from typing import Final
 from . import display, links, pictures
 from .errors import DownloadError, RequestError
 from .models import ImageRequest
-from .results import Generation, Picture
+from .results import Generation, Picture, short_path
 from .sidecars import Sidecar, read_sidecar
 
 Side = Generation | Picture | Path
@@ -57,12 +57,8 @@ def _side(given: object) -> Side:
         return given
     if not isinstance(given, str | os.PathLike):
         raise RequestError(f"Cannot compare this {type(given).__name__}: {_WANTED}.")
-    try:
-        file = Path(given).expanduser().absolute()
-        found = file.is_file()
-    except (OSError, RuntimeError, TypeError, ValueError):  # no such home, too long, bytes
-        found = False
-    if not found:
+    file = pictures.find_file(given)
+    if file is None:
         raise RequestError(f"{links.shorten(str(given))!r} is not a file: {_WANTED}.")
     return file
 
@@ -108,7 +104,7 @@ def _card_of_file(file: Path) -> display.Card:
         width,
         height,
         _facts(drawn.aspect_ratio, size) if drawn else (size,),
-        folder=_short(file.parent),
+        folder=short_path(file.parent),
         file=file.name,
     )
 
@@ -126,11 +122,3 @@ def _facts(ratio: str, size: str) -> tuple[str, ...]:
 
 def _size(width: int, height: int, format_: str) -> str:
     return f"{width} × {height} {format_}"
-
-
-def _short(folder: Path) -> str:
-    """The folder as people write it, with ~ for their home."""
-    try:
-        return str(Path("~", folder.relative_to(Path.home())))
-    except (ValueError, RuntimeError):
-        return str(folder)

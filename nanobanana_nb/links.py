@@ -24,6 +24,11 @@ def split(url: str) -> SplitResult:
         )
     if parts.username is not None or any(c.isspace() or c in '\\"<>' for c in url):
         raise RequestError(f"{shorten(url)!r} is not a plain link: no names, blanks or quotes.")
+    if any("\ud800" <= c <= "\udfff" for c in url):
+        raise RequestError(
+            f"{shorten(url)!r} is not a plain link: it holds half of a surrogate pair and cannot "
+            "be sent; copy it anew."
+        )
     return parts
 
 

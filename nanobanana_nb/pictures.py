@@ -236,7 +236,7 @@ def _opened(picture: Path | bytes) -> Image.Image:
         if image.format == "PNG" and not _has_its_end(picture):
             raise ValueError(problem)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        url = "" if isinstance(picture, bytes) else picture.as_uri()
+        url = "" if isinstance(picture, bytes) else picture.absolute().as_uri()
         raise DownloadError(f"The file {problem}.", url=url) from None
     return image
 
@@ -300,6 +300,15 @@ def check_target(target: str | os.PathLike[str]) -> Path:
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise RequestError(f"Cannot save to {path}: the folder {folder} cannot be written.")
     return path
+
+
+def find_file(given: str | os.PathLike[str]) -> Path | None:
+    """The file that was meant, ~ understood, by its whole path; None where there is none."""
+    try:
+        file = Path(given).expanduser().absolute()
+        return file if file.is_file() else None
+    except (OSError, RuntimeError, TypeError, ValueError):  # no such home, too long, bytes
+        return None
 
 
 def shrink(preview: bytes, side: int = 320, limit: int = 20_000) -> bytes:

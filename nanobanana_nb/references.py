@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -57,9 +56,7 @@ class References:
         """
         if isinstance(reference, Generation):
             return reference.image
-        if isinstance(reference, str) and "://" in reference:
-            return _plain(reference)
-        if isinstance(reference, Picture):
+        if isinstance(reference, Picture) or (isinstance(reference, str) and "://" in reference):
             return reference
         return self._file_of(reference)
 
@@ -117,8 +114,8 @@ class References:
 
     def _file_of(self, reference: Any) -> Path:
         if isinstance(reference, str | os.PathLike):
-            file = Path(reference).expanduser()
-            if not file.is_file():
+            file = pictures.find_file(reference)
+            if file is None:
                 named = links.shorten(str(reference))
                 raise RequestError(f"{named!r} is neither a link (https://...) nor a file.")
             return file
@@ -142,13 +139,6 @@ class References:
                 return self.sandbox.share(file)
         except DownloadError:
             raise RequestError(f"{file} is not a PNG, JPEG or WebP picture.") from None
-
-
-def _plain(link: str) -> str:
-    """The link, unless it holds half a surrogate pair, which no file and no ledger takes."""
-    if re.search("[\ud800-\udfff]", link):
-        raise RequestError(f"{links.shorten(link)!a} is not a plain link; copy it anew.")
-    return link
 
 
 def _preview(data: bytes, name: str) -> bytes:

@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeVar, overload
@@ -14,12 +14,16 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeVar, overload
 from . import display, pictures
 from .errors import DownloadError, NanoBananaError, RequestError, SubmitUnknown, WaitTimeout
 from .models import PRICE, ImageRequest
+from .rows import PictureRow, TaskRow
 
 if TYPE_CHECKING:
     from PIL import Image
 
 T = TypeVar("T")
 PathLike = str | os.PathLike[str]
+
+LINK_LIFE: Final = timedelta(hours=24)
+"""How long the API keeps a picture under its link."""
 
 
 class Maker(Protocol):
@@ -217,7 +221,7 @@ class Generation:
             picture.height,
             tuple(fact for fact in (which, size, seconds) if fact),
             self._price(),
-            _short(picture.path.parent),
+            short_path(picture.path.parent),
             picture.path.name,
             starred=self.starred,
             remarks=self._remarks(),
@@ -361,6 +365,22 @@ def _kind(one: Generation) -> str:
     return "under way" if one.standing in display.NOT_OVER else "failed"
 
 
+def pictures_of(row: TaskRow) -> tuple[Picture, ...]:
+    """The pictures of a task that are on disk."""
+    return tuple(picture_of(row, one) for one in row.pictures if one.file is not None)
+
+
+def picture_of(row: TaskRow, one: PictureRow) -> Picture:
+    """One of them, as people hold it."""
+    expires = local_time(row.created) + LINK_LIFE
+    return Picture(one.file or Path(), one.url, expires, one.width, one.height, one.sha256)
+
+
+def local_time(moment: float) -> datetime:
+    """Unix time as an aware time of this machine's zone."""
+    return datetime.fromtimestamp(moment, UTC).astimezone()
+
+
 def when(moment: datetime) -> str:
     """Date and time where the reader is."""
     return f"{moment.astimezone():%Y-%m-%d %H:%M}"
@@ -382,9 +402,9 @@ def _gallery_bundle(
     return display.gallery_card(small, headline, price, sheet)
 
 
-def _short(path: Path) -> str:
+def short_path(path: Path) -> str:
     """The path as people write it, with ~ for their home."""
     try:
-        return f"~/{path.relative_to(Path.home())}"
+        return str(Path("~", path.relative_to(Path.home())))
     except (ValueError, RuntimeError):
         return str(path)

@@ -22,13 +22,15 @@ FLOORS = (
     {"results", "outcomes", "replay", "rebuilding"},
     {"archive", "comparing", "references", "submitting", "collecting", "accounting"},
     {"tasks"},
+    {"ordering"},
+    {"workshop"},
     {"studio"},
     {"sync", "shell"},
     {"magics", "panel"},
     {"cli"},
 )
 PANEL_FLOORS = (
-    {"brush", "clicks", "thumbs"},
+    {"brush", "clicks", "thumbs", "words"},
     {"parts"},
     {"echo", "overlay", "hands"},
     {"form", "gallery", "detail"},
@@ -38,7 +40,7 @@ PANEL_FLOORS = (
 WRITE_HTML = {"markup", "display", "tiles"}
 TAG = re.compile(r"</(div|span|figure)>|<img ")
 BESIDE = "sandbox"
-MAY_START_THE_SANDBOX = {"studio", "references", "cli"}
+MAY_START_THE_SANDBOX = {"workshop", "references", "cli"}
 FLOOR_OF = {module: floor for floor, modules in enumerate(FLOORS) for module in modules}
 
 

@@ -160,10 +160,18 @@ LEAVING = """
 import asyncio
 import nanobanana_nb as nb
 
-try:
-    asyncio.run(asyncio.wait_for(nb.Studio().generate("[sandbox slow] a fox"), 0.6))
-except TimeoutError:
-    print("left")
+async def leave_once_it_is_sent():
+    studio = nb.Studio()
+    drawing = asyncio.ensure_future(studio.generate("[sandbox slow] a fox"))
+    while not any(one.task_id for one in (await studio.page()).generations):
+        await asyncio.sleep(0.02)
+    drawing.cancel()
+    try:
+        await drawing
+    except asyncio.CancelledError:
+        print("left")
+
+asyncio.run(leave_once_it_is_sent())
 """
 
 

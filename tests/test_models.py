@@ -25,6 +25,8 @@ LINK = "https://example.com/a.png"
         ({"prompt": "x", "image_urls": [""]}, "not a link"),
         ({"prompt": "x", "image_urls": ["ftp://example.com/x.png"]}, "not a link"),
         ({"prompt": "x", "image_urls": ["https://u:p@example.com/x"]}, "plain link"),
+        ({"prompt": "x", "image_urls": ["https://example.com/\ud83e.png"]}, "surrogate pair"),
+        ({"prompt": "x", "image_urls": ["https://example.com/?a=\udc00"]}, "surrogate pair"),
         ({"prompt": "x", "image_urls": [None]}, "NoneType"),
         ({"prompt": "x", "image_urls": LINK}, "list of links"),
     ],

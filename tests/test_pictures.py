@@ -111,6 +111,18 @@ def test_what_is_no_whole_picture_is_refused(store: PictureStore, tmp_path: Path
     assert files(tmp_path / "pictures") == []
 
 
+def test_a_broken_file_is_refused_also_by_a_relative_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same error as for what was downloaded, with the address of the file."""
+    monkeypatch.chdir(tmp_path)
+    Path("half.png").write_bytes(encoded(noisy(), "PNG")[:-2000])
+    for name in ("half.png", "gone.png"):
+        with pytest.raises(DownloadError) as caught, pictures.decoded(Path(name)):
+            pass
+        assert caught.value.url == (tmp_path / name).as_uri()
+
+
 def test_too_many_pixels_are_refused_before_decoding(store: PictureStore, tmp_path: Path) -> None:
     """A 64-megapixel PNG of a few kilobytes must not cost hundreds of megabytes."""
     bomb = io.BytesIO()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import importlib
 import io
+import os
 import sys
 from collections.abc import Coroutine
 from dataclasses import replace
@@ -19,7 +20,7 @@ from PIL import Image
 from nanobanana_nb import errors, pictures, protocol
 from nanobanana_nb.archive import History
 from nanobanana_nb.models import Failed, ImageRequest
-from nanobanana_nb.results import Gallery, Generation, Picture
+from nanobanana_nb.results import Gallery, Generation, Picture, short_path
 
 NOON = datetime(2026, 11, 5, 12, 0, tzinfo=UTC)
 HERE = f"{NOON.astimezone():%Y-%m-%d %H:%M}"
@@ -179,6 +180,17 @@ def test_a_failure_shown_again_says_so(state: str) -> None:
     assert text(replace(again, error=told)).count("shown again") == 1
     for other in (replace(again, replayed=False), replace(in_doubt(), replayed=True)):
         assert "This was the answer" not in text(other)
+
+
+def test_a_folder_is_written_as_people_write_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With ~ for their home, also the home itself; a folder elsewhere in full."""
+    monkeypatch.setattr(Path, "home", lambda: Path("/pictures"))
+    assert "~/fox-0.png" in text(drawn())
+    assert [short_path(Path(name)) for name in ("/pictures", "/pictures/a/b", "/elsewhere")] == [
+        "~",
+        f"~{os.sep}a{os.sep}b",
+        f"{os.sep}elsewhere",
+    ]
 
 
 def test_a_warning_is_shown() -> None:

@@ -1,0 +1,229 @@
+"""The workshop: settings to a working whole, which draws, and knows its tasks and its money."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from decimal import Decimal
+from typing import Final
+
+from . import accounting, links, outcomes, pictures, protocol, sandbox, screen
+from .client import Client
+from .collecting import Collector
+from .errors import NanoBananaError, RequestError, TaskNotFound
+from .ledger import Ledger
+from .models import ImageRequest
+from .ordering import Ordering
+from .outcomes import Outcome
+from .pacing import Schedule
+from .pictures import PictureStore
+from .references import References
+from .results import Gallery, Generation, Maker, local_time, pictures_of
+from .rows import UNFINISHED, Account, TaskRow
+from .settings import Secret, Settings
+from .submitting import Submitter
+from .tasks import Order, TaskRunner, Terms
+
+QUIET: Final = 1.0
+"""Seconds after the last task before the balance is noted."""
+
+
+class Workshop:
+    """What a studio works with, once it is open. `maker` is the studio, for its results.
+
+    Opening it blocks, and so belongs on a thread; all else runs on the portal's loop.
+    """
+
+    def __init__(self, settings: Settings, maker: Maker) -> None:
+        self.sandboxed = is_sandboxed(settings)
+        self.settings = home_of(settings)
+        self.settings.check_writable()
+        self._maker = maker
+        self._money = " of sandbox money" if self.sandboxed else ""
+        self._noting: asyncio.Task[None] | None = None
+        self._sandbox: sandbox.Sandbox | None = None
+        base_url, key = settings.base_url, _key(settings)
+        self.account = Account(base_url, key.account if key else "")
+        if self.sandboxed:
+            self._sandbox = sandbox.Sandbox().start()
+            base_url, key, self.account = self._sandbox.url, Secret("sandbox"), Account("sandbox")
+        self.client = Client(
+            key,
+            base_url=base_url,
+            schedule=schedule_of(settings),
+            timeout=settings.timeout,
+            resend=settings.resend,
+        )
+        self.ledger = Ledger(self.settings.ledger)
+        self.runner = self._runner()
+        references = References(self.settings.home / "references", self._sandbox)
+        self.ordering = Ordering(self.ledger, references, self.account, self.sandboxed)
+
+    def _runner(self) -> TaskRunner:
+        store = store_of(self.settings)
+        store.sweep(time.time())
+        folders = (self.settings.home, self.settings.pictures)
+        return TaskRunner(
+            Submitter(self.client, self.ledger, lambda: pictures.check_room(folders)),
+            Collector(self.client, self.ledger, store, forgetful=self.sandboxed),
+            self.account,
+            self._money,
+        )
+
+    async def close(self) -> None:
+        """Let go of connections, file and sandbox."""
+        await self.client.aclose()
+        self.ledger.close()
+        if self._sandbox is not None:
+            self._sandbox.close()
+
+    async def draw(self, orders: Sequence[Order], terms: Terms) -> Gallery:
+        """Send every order and bring its pictures home; a failure stands in its place."""
+        drawn = await self.runner.draw(orders, terms)
+        if self._noting is None and not self.sandboxed:
+            self._noting = asyncio.ensure_future(self._note_balance())
+        return self._results(drawn)
+
+    async def resume(self, task_id: str | None) -> Gallery:
+        """Bring home all accepted tasks, or one, which may be that of another machine."""
+        if task_id is None:
+            rows = await self.ledger.unfinished(self.account)
+            return self._results(await self.runner.resume(rows))
+        row = await self._known(task_id) or await self._adopted(task_id)
+        if row.state not in UNFINISHED:
+            return self.remembered([row])
+        return self._results(await self.runner.resume([row], only=True))
+
+    def remembered(self, rows: Sequence[TaskRow]) -> Gallery:
+        """Tasks as the ledger knows them."""
+        return self._results([outcomes.of(row) for row in rows])
+
+    async def row(self, id_: str) -> TaskRow:
+        """A task of this home, by our id or by that of the API; `RequestError` if it has none."""
+        row = await self._known(id_)
+        if row is None:
+            raise RequestError(
+                f"Task {protocol.clean(id_, 60)} is not in the ledger of this home "
+                f"({self.settings.home}); check the id and NANOBANANA_HOME."
+            )
+        return row
+
+    async def in_doubt(self, attempt_id: str) -> TaskRow:
+        """An attempt that may have been billed; `RequestError` if it is none."""
+        row = await self.ledger.get(attempt_id)
+        if row is None or row.state != "unknown":
+            raise RequestError(
+                f"There is no attempt {protocol.clean(attempt_id, 60)!r} in doubt; "
+                'nb.history(state="unknown") lists those that are.'
+            )
+        return row
+
+    async def dismiss(self, attempt_id: str) -> None:
+        """Take as settled what may have been billed."""
+        row = await self.in_doubt(attempt_id)
+        await self.ledger.move(row.id, "abandoned")
+
+    async def balance(self) -> Decimal:
+        """US dollars left; they are noted, to compare later ones with."""
+        balance = await self.client.balance()
+        await self.ledger.balance_seen(self.account, balance)
+        return balance
+
+    async def report(self, budget: Decimal | None) -> accounting.Report:
+        """The balance against what was spent since it was noted."""
+        balance = await self.client.balance()
+        earlier = await self.ledger.balance_seen(self.account, balance)
+        spent = await self.ledger.spent()
+        return accounting.report(balance, spent, budget, earlier, self._money)
+
+    async def _note_balance(self) -> None:
+        """Note the balance once in a session, at a quiet moment: if an answer is lost later, the
+        difference tells whether the attempt was billed. A script that ends does not wait for it."""
+        with contextlib.suppress(NanoBananaError):
+            busy = True
+            while busy:
+                await asyncio.sleep(QUIET)
+                busy = not self.runner.idle or await self.ledger.others_at_work()
+            await self.balance()
+
+    async def _known(self, id_: str) -> TaskRow | None:
+        return await self.ledger.get(id_) or await self.ledger.find(id_)
+
+    async def _adopted(self, task_id: str) -> TaskRow:
+        """A task that another machine sent, noted here once the API says that it knows it."""
+        shown = protocol.clean(task_id, 60)
+        try:
+            await self.client.status(task_id)
+        except TaskNotFound:
+            raise RequestError(
+                f"Task {shown} is not in the ledger of this home ({self.settings.home}), and the "
+                "API does not know it; check the id, NANOBANANA_HOME and the key."
+            ) from None
+        request = ImageRequest(f"(task {shown}, sent from elsewhere)")
+        return await self.ledger.adopt(task_id, request, self.account)
+
+    def _results(self, drawn: Sequence[Outcome]) -> Gallery:
+        return Gallery(self._result(outcome) for outcome in drawn)
+
+    def _result(self, outcome: Outcome) -> Generation:
+        row = outcome.row
+        return Generation(
+            request=row.request,
+            id=row.id,
+            task_id=row.task_id or "",
+            images=() if outcome.error else pictures_of(row),
+            cost=outcome.cost,
+            seconds=row.seconds,
+            created=local_time(row.created),
+            sandbox=self.sandboxed,
+            replayed=outcome.replayed,
+            state=row.state,
+            starred=row.starred,
+            remark=row.note,
+            warning=outcome.warning,
+            sent=None if row.sent is None else local_time(row.sent),
+            references=row.references,
+            error=outcome.error,
+            maker=self._maker,
+        )
+
+
+def is_sandboxed(settings: Settings) -> bool:
+    """Whether the offline sandbox draws: when told to, or in IPython without a key."""
+    if settings.sandbox == "auto":
+        return _key(settings) is None and screen.in_ipython()
+    return settings.sandbox == "always"
+
+
+def home_of(settings: Settings) -> Settings:
+    """The sandbox keeps a home of its own, so that its tasks never mix with paid ones."""
+    if not is_sandboxed(settings):
+        return settings
+    return replace(settings, home=settings.home / "sandbox", pictures=settings.pictures / "sandbox")
+
+
+def store_of(home: Settings) -> PictureStore:
+    """Where the pictures of a home are kept."""
+    elsewhere = pictures.refuges(home.home)
+    return PictureStore(home.pictures, home.home / "previews", elsewhere)
+
+
+def schedule_of(settings: Settings) -> Schedule:
+    """When to look: as the settings say, and sooner at the sandbox, which draws at once."""
+    if is_sandboxed(settings):
+        return Schedule(0.4, 0.2, settings.deadline, expected=2.0, backoff=0.2)
+    return Schedule(
+        settings.first_poll,
+        settings.poll_interval,
+        settings.deadline,
+        backoff=settings.backoff,
+    )
+
+
+def _key(settings: Settings) -> Secret | None:
+    """The key; a sandbox on this machine, started by hand, takes any."""
+    on_this_machine = links.is_loopback(links.split(settings.base_url).hostname)
+    return settings.api_key or (Secret("sandbox") if on_this_machine else None)
