@@ -59,6 +59,11 @@ def current_studio() -> Studio:
     return _default
 
 
+def is_current(studio: Studio) -> bool:
+    """Whether this is the default studio still; looks at no setting."""
+    return studio is _default
+
+
 def _heir(settings: Settings) -> Studio:
     """A new studio, under the budget of the one before it, which may have been set since."""
     studio = Studio(settings)

@@ -6,13 +6,20 @@ page as it is, with no sanitizer behind us, so that everything is escaped here.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Final
 
 from .display import NOT_OVER, Card, money, standing
 from .markup import base64_of, capital, dotted, escape
 from .models import PRICE
+
+_WORDS: Final = 'class="nbp-words" tabindex="0" role="region" aria-label="Prompt of the picture"'
+"""A long prompt is scrolled, which the keyboard can do only where it can go."""
+_DATED: Final = re.compile(r"^\d{8}-\d{6}-")
+"""How the names of our own files begin; of a short label too little would be left."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +72,7 @@ def told(one: Details) -> str:
     remarks = "".join(f"<div>{escape(remark, 600)}</div>" for remark in card.remarks)
     star = "★ " if card.starred else ""
     return (
-        f'<div class="nbp-words">{star}{_lines(card.prompt)}</div>'
+        f"<div {_WORDS}>{star}{_lines(card.prompt)}</div>"
         f'<div class="nbp-quiet">{facts}{place}{remarks}</div>'
         f"{_family('Made from', one.parents)}{_family('Made into', one.children)}"
     )
@@ -78,12 +85,17 @@ def large(preview: bytes, prompt: str) -> str:
 
 def references(looks: Sequence[tuple[bytes, str, str]]) -> str:
     """Pictures to go by, in their order: preview, label and warning of each."""
-    return "".join(
-        f'<figure class="nbp-look" title="{escape(dotted(label, warning), 600)}">'
-        f"{_thumb(preview, label)}<figcaption>{number}. {escape(label, 60)}"
-        f"{f'<b>{escape(warning, 200)}</b>' if warning else ''}</figcaption></figure>"
-        for number, (preview, label, warning) in enumerate(looks, 1)
-    )
+    figures, warnings = "", ""
+    for number, (preview, label, warning) in enumerate(looks, 1):
+        kind = "nbp-look nbp-warned" if warning else "nbp-look"
+        figures += (
+            f'<figure class="{kind}" title="{escape(dotted(label, warning), 600)}">'
+            f"{_thumb(preview, label)}<figcaption>{number}. {escape(_DATED.sub('', label), 60)}"
+            "</figcaption></figure>"
+        )
+        if warning:
+            warnings += f'<div class="nbp-warning">{number}. {escape(warning, 300)}</div>'
+    return figures + warnings
 
 
 def price(count: int) -> str:
@@ -109,7 +121,7 @@ def said(text: str, *, bad: bool = False) -> str:
 
 def account(session: Decimal, balance: str, at_risk: Decimal, unknown: int, kind: str) -> str:
     """The money line: spent in this session, what is left, what is in doubt."""
-    parts = [f"<span>Session <b>{money(session)}</b>{escape(kind)}</span>"]
+    parts = [f"<span>Session <b>{money(session)}</b>{f' {escape(kind)}' if kind else ''}</span>"]
     if balance:
         parts.append(f"<span>Balance <b>{escape(balance)}</b></span>")
     if unknown:
@@ -154,7 +166,7 @@ def _under_way(one: Tile) -> str:
         share = min(0.95, one.elapsed / one.expected) if one.expected else 0.5
         times = f'<span class="nbp-times">{_times(one.elapsed, one.expected)}</span>'
     if one.note:
-        note = f'<span class="nbp-why">{escape(capital(one.note), 200)}</span>'
+        note = f'<span class="nbp-why">{escape(one.note, 200)}</span>'
     return (
         f'<div class="nbp-frame nbp-busy"><b>{escape(words)}</b>{times}'
         f'<div class="nbp-bar"><div style="width:{100 * share:.0f}%"></div></div>{note}</div>'
@@ -164,7 +176,7 @@ def _under_way(one: Tile) -> str:
 def _times(elapsed: float, expected: float) -> str:
     """How long it has taken; what takes much longer than expected is told in minutes."""
     if elapsed < 100:
-        return f"{elapsed:.0f} of about {expected:.0f} s"
+        return f"{elapsed:.0f} s of about {expected:.0f} s"
     return f"{elapsed / 60:.0f} min so far"
 
 

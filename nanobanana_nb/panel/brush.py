@@ -80,7 +80,9 @@ class Brush:
     def _if_still_wanted(self) -> None:
         with self._lock:
             for widget, traits in self._wanted.items():
-                self._made_without_the_kernel.setdefault(widget, {}).update(traits)
+                changed = {n: value for n, value in traits.items() if getattr(widget, n) != value}
+                if changed:  # sent once more, all of a gallery is a quarter of a megabyte
+                    self._made_without_the_kernel.setdefault(widget, {}).update(changed)
         self._apply()
 
     def _apply(self) -> None:

@@ -116,7 +116,7 @@ class Detail:
         self._brush.set(self._picture, value=tiles.shown(details.tile))
         self._brush.set(self._told, value=tiles.told(details))
         self._brush.set(self._star, description="Unstar" if actions.starred else "Star")
-        self._brush.set(self._vary, description=f"Vary, {price}")
+        self.price(price)
         words = "Drop it, free of charge" if actions.queued else "Dismiss it, it is settled"
         self._brush.set(self._let_go, description=words, tooltip=words)
         for button in (*self._of_pictures, self._saving, self._vary):
@@ -128,6 +128,10 @@ class Detail:
         ):
             self._brush.show(button, on)
         self._brush.show(self.widget, True)
+
+    def price(self, price: str) -> None:
+        """What varying it costs."""
+        self._brush.set(self._vary, description=f"Vary, {price}")
 
     def fill(self, note: str, path: str) -> None:
         """What stands in the fields of a picture that was just chosen."""

@@ -9,7 +9,9 @@ from typing import Any, Final
 import ipywidgets
 
 from .. import models, tiles
+from ..copying import Draft
 from ..references import Look
+from ..results import Generation, Picture
 from .brush import Brush
 from .echo import Echo
 from .parts import Parts
@@ -37,7 +39,14 @@ class Wish:
             "output_format": self.output_format,
             "image_urls": [look.source for look in self.looks],
             "count": self.count,
+            "new": True,
         }
+
+    @property
+    def draft(self) -> Draft:
+        """The same to copy."""
+        references = tuple(_as_text(look.source) for look in self.looks)
+        return Draft(self.prompt, self.aspect_ratio, self.output_format, references, self.count)
 
 
 @dataclass(frozen=True)
@@ -90,11 +99,12 @@ class Form:
             rows=5,
         )
         self.prompt.observe(lambda _: self._count_characters(), "value")
+        self.older, self.newer = self._after(doings.older), self._after(doings.newer)
         self._older = parts.button(
-            "small older", "‹ Earlier", self._after(doings.older), "The prompt before this one"
+            "small older", "‹ Earlier", self.older, "The prompt before this one"
         )
         self._newer = parts.button(
-            "small newer", "Later ›", self._after(doings.newer), "The prompt after this one"
+            "small newer", "Later ›", self.newer, "The prompt after this one"
         )
         self._counter = parts.html("counter")
         self._prompt_error = parts.html("error off")
@@ -107,7 +117,13 @@ class Form:
             ipywidgets.ToggleButtons, "format", options=formats, description="Format"
         )
         self._count = parts.make(
-            ipywidgets.BoundedIntText, "count", min=1, max=MOST, value=1, description="Pictures"
+            ipywidgets.BoundedIntText,
+            "count",
+            min=1,
+            max=MOST,
+            value=1,
+            description="Pictures",
+            continuous_update=True,
         )
         self._count.observe(lambda _: self.reckon(), "value")
 
@@ -133,7 +149,13 @@ class Form:
         self._reference_error = parts.html("error off")
 
     def _actions(self, parts: Parts, doings: Doings) -> None:
-        self._generate = parts.button("generate", "Generate", self._after(doings.generate))
+        self._generate = parts.make(
+            ipywidgets.ToggleButton, "generate", description="Generate", tooltip="Draw it"
+        )
+        # Pressed, it locks the prompt in the page itself until the click is dealt with: what is
+        # typed on belongs to the next one.
+        self._lock = ipywidgets.jsdlink((self._generate, "value"), (self.prompt, "disabled"))
+        self._generate.observe(lambda change: self._pressed(change["new"], doings), "value")
         self._price = parts.html("price")
         self.money = parts.html("money")
         self._said = parts.html("error off")
@@ -151,6 +173,16 @@ class Form:
             "What stands here, as a cell to keep",
         )
         self._clip = parts.html("clip off")
+
+    def _pressed(self, down: bool, doings: Doings) -> None:
+        def deal() -> None:
+            try:
+                doings.generate()
+            finally:
+                self._brush.set(self._generate, value=False)
+
+        if down:
+            self._echo.then(deal)
 
     def _after(self, act: Callable[[], None]) -> Callable[[], None]:
         """The same, once what was typed before the click is here."""
@@ -219,6 +251,10 @@ class Form:
         """Whether there is something to stop waiting for."""
         self._brush.show(self._stop, count > 0)
 
+    def when_counted(self, tell: Callable[[int], None]) -> None:
+        """Have it told how many pictures are asked for, whenever that changes."""
+        self._count.observe(lambda change: tell(change["new"]), "value")
+
     def reckon(self) -> None:
         """The price of what the form says."""
         count = self._count.value
@@ -251,3 +287,8 @@ class Form:
         for position, button in enumerate(self._removes):
             self._brush.show(button, position < len(looks))
         self._brush.show(self._strip, bool(looks))
+
+
+def _as_text(source: Any) -> str:
+    """A reference as it can be typed: a link, or the path of its file."""
+    return str(source.path) if isinstance(source, Generation | Picture) else str(source)

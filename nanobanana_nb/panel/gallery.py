@@ -74,8 +74,9 @@ class Gallery:
         """What is looked for now."""
         return Query(self._words.value.strip(), self._starred, self._offset, self._family)
 
-    def show(self, found: Sequence[Tile], total: int, chosen: int | None) -> None:
-        """Show one page; `total` counts all that match, `chosen` is a place on this page."""
+    def show(self, query: Query, found: Sequence[Tile], total: int, chosen: int | None) -> None:
+        """Show what was found for a query; `total` counts all that match, `chosen` is a place on
+        this page."""
         for place, box in enumerate(self._places):
             there = place < len(found)
             if there:
@@ -85,8 +86,9 @@ class Gallery:
                 self._brush.set(self._picks[place], description=_name(one), tooltip=words)
             self._brush.show(box, there)
             self._brush.mark(box, "nbp-chosen", place == chosen)
-        query = self.query
         self._last = max(0, (total - 1) // PAGE * PAGE)
+        if query.offset > self._last:  # what stood there was dropped, or is not found any more
+            self._turn_to(self._last)
         first = min(query.offset + 1, total)
         self._brush.set(self._range, value=tiles.range_of(first, first + len(found) - 1, total))
         self._brush.set(self._newer, disabled=query.offset == 0)

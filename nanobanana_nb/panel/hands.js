@@ -38,6 +38,7 @@ function render({ model, el }) {
       if (meant(event.dataTransfer)) event.preventDefault();
     });
     on(panel, "drop", (event) => take(event, event.dataTransfer));
+    model.on("msg:custom", () => delete panel.dataset.waiting);
     followFocus(panel, panel.querySelector(".nbp-large"));
   };
 
@@ -69,6 +70,7 @@ function render({ model, el }) {
 
   // What is asked for travels with the click: a change that ipywidgets holds back comes after it.
   const generate = (panel) => {
+    panel.dataset.waiting = "true"; // until the kernel answers
     const text = (selector) => panel.querySelector(selector)?.textContent.trim();
     model.send({
       do: "generate",
@@ -119,7 +121,8 @@ function render({ model, el }) {
       if (open() === was) return;
       was = open();
       const focused = document.activeElement;
-      if (focused !== document.body && !panel.contains(focused)) return;
+      const idle = focused === document.body || panel.contains(focused);
+      if (!idle || focused.matches(FIELDS)) return;
       if (was) large.querySelector("button.nbp-close")?.focus();
       else before?.focus();
     });
@@ -131,4 +134,7 @@ function render({ model, el }) {
   return () => controller.abort();
 }
 
-export default { render };
+// A page that gets this far can draw it: only then it is put into the panel.
+const initialize = ({ model }) => model.send({ do: "here" });
+
+export default { initialize, render };

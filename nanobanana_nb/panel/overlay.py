@@ -24,7 +24,7 @@ class Overlay:
         self.widget = parts.box(
             "large off",
             parts.button("small", "Put it into the notebook", lambda: keep(self._shown)),
-            parts.button("small", "Close", self.hide, "Close (Escape)"),
+            parts.button("small close", "Close", self.hide, "Close (Escape)"),
             self._picture,
         )
 
@@ -39,5 +39,5 @@ class Overlay:
         """Close it."""
         self._shown = None
         self._brush.set(self._picture, value="")
+        self._brush.mark(self._beneath, "nbp-beneath", False)  # first: the focus goes back to it
         self._brush.show(self.widget, False)
-        self._brush.mark(self._beneath, "nbp-beneath", False)

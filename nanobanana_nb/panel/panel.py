@@ -8,8 +8,8 @@ the page or the kernel.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
-from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -23,15 +23,14 @@ from ..models import PRICE
 from ..portal import Job, current_job
 from ..references import Look
 from ..results import Gallery as Results
-from ..results import Generation, Picture, when
+from ..results import Generation, Picture
 from ..studio import SANDBOX_NOTICE, Studio
-from ..sync import current_studio
+from ..sync import current_studio, is_current
 from ..tiles import Details, Tile
-from . import detail, form, gallery, hands
+from . import detail, form, gallery, hands, words
 from .brush import Brush
 from .clicks import Clicks
 from .echo import Echo
-from .form import Wish
 from .overlay import Overlay
 from .parts import Parts
 from .thumbs import Thumbs
@@ -42,9 +41,6 @@ IDLE: Final = 2.0
 """The same while nothing is; another kernel may draw as well."""
 REFUSED: Final = 50
 """Requests of this panel that were not sent and are still shown."""
-WITHOUT_KERNEL: Final = (
-    "The panel of nanobanana_nb lives in a notebook with its kernel; run the cell to open it."
-)
 STYLE: Final = Path(__file__).with_name("panel.css")
 
 
@@ -64,13 +60,17 @@ class Panel:
         self._living: Studio | None = None
         self._closed = False
         self._changed = asyncio.Event()
+        self._arriving = asyncio.Lock()
         self._seen: object = None
         self._page: Page | None = None
         self._refused: tuple[str, ...] = ()
+        self._dropped: set[str] = set()
         self._chosen: Generation | None = None
         self._awaited: Job[Any] | None = None
         self._compared: Generation | None = None
         self._balance = ""
+        self._reckoned: object = None
+        self._sent_again: set[str] = set()
         self._typed = ""
         self._recalled = ""
         self._kept: list[Any] = []
@@ -101,12 +101,12 @@ class Panel:
             gallery.Doings(self._pick, self._look_again),
         )
         self._detail = detail.Detail(parts, self._brush, echo, self._detail_doings())
+        self._form.when_counted(lambda count: self._detail.price(display.money(PRICE * count)))
         self._overlay = Overlay(parts, self._brush, self._detail.widget, self._keep)
         self._hands = hands.made(parts, self._received)
         self.widget = parts.box(
             "panel",
             parts.html("style", tiles.style_sheet(STYLE.read_text(encoding="utf-8"))),
-            *([self._hands] if self._hands is not None else []),
             self._notice,
             parts.box(
                 "body",
@@ -148,11 +148,11 @@ class Panel:
         """The panel, and below it a place for what is put into the notebook."""
         from IPython.display import display as show
 
-        show(display.widget_view(self.widget.model_id, WITHOUT_KERNEL), raw=True)
+        show(display.widget_view(self.widget.model_id, words.WITHOUT_KERNEL), raw=True)
         self._album = show(display.NOTHING, raw=True, display_id=True)
 
     def __repr__(self) -> str:
-        return WITHOUT_KERNEL
+        return words.WITHOUT_KERNEL
 
     def close(self) -> None:
         """End the panel. Its tasks go on."""
@@ -175,13 +175,13 @@ class Panel:
                 studio.start(self._live(studio))
             studio.start(self._told(doing(studio), complain))
         except Exception as error:  # noqa: BLE001 - nobody sees what a callback raises
-            complain(_words(error))
+            complain(words.trouble(error))
 
     async def _told(self, work: Coroutine[Any, Any, None], complain: Callable[[str], None]) -> None:
         try:
             await work
         except Exception as error:  # noqa: BLE001 - nobody sees what a job raises
-            complain(_words(error))
+            complain(words.trouble(error))
         self._changed.set()
 
     async def _nothing_more(self, studio: Studio) -> None:
@@ -190,10 +190,7 @@ class Panel:
     def _generate(self, said: Mapping[str, Any] | None = None) -> None:
         wish = self._form.wish(said)
         if self._clicks.repeated(wish):
-            self._form.say(
-                "Clicks that close together count as one; for several pictures raise their number.",
-                bad=False,
-            )
+            self._form.say(words.CLICKS, bad=False)
             return
         try:
             models.check_prompt(wish.prompt)
@@ -208,9 +205,14 @@ class Panel:
 
     def _vary(self) -> None:
         chosen, count = self._chosen, self._form.wish().count
-        if chosen is None or self._clicks.repeated((chosen.id, count)):
+        if chosen is None:
             return
-        self._act(lambda studio: self._draw(studio.vary(chosen, count), count), self._complain)
+        if self._clicks.repeated((chosen.id, count)):
+            self._detail.say(words.CLICKS)
+            return
+        self._act(
+            lambda studio: self._draw(studio.vary(chosen, count, new=True), count), self._complain
+        )
 
     def _stop(self) -> None:
         self._act(self._stop_waiting, self._form.say)
@@ -225,7 +227,7 @@ class Panel:
             self._form.say_of_references("Give a link (https://...), a file, a variable or last.")
 
     def _copy(self) -> None:
-        draft = _draft(self._form.wish())
+        draft = self._form.wish().draft
         codes = [("One line", copying.magic_line(draft))] if draft.prompt else []
         codes += [("A cell", copying.magic_cell(draft)), ("Python", copying.python(draft))]
         if draft.prompt:
@@ -237,31 +239,26 @@ class Panel:
         if self._page is None or place >= len(self._page.generations):
             return
         picked = self._page.generations[place]
+        self._awaited = None  # who chooses by hand means it
         if self._compared is not None and picked.images:
             self._act(lambda _: self._show_comparison(picked), self._complain)
             return
-        self._act(lambda studio: self._choose(studio, picked), self._notify)
+        self._act(lambda studio: self._choose(studio, picked), self._complain)
 
     def _keep(self, one: Any) -> None:
         """Put it into the notebook, from here: an update of a display knows its place by itself."""
         try:
             if self._album is None:
                 raise RequestError("The panel is not shown by itself, so there is no place below.")
-            self._kept.append(one)
+            kept = [*self._kept, one]
             self._album.update(
-                display.stacked([kept._repr_mimebundle_() for kept in self._kept]), raw=True
+                display.stacked([each._repr_mimebundle_() for each in kept]), raw=True
             )
+            self._kept = kept
         except Exception as error:  # noqa: BLE001 - nobody sees what a callback raises
-            self._complain(_words(error))
+            self._complain(words.trouble(error))
         else:
-            where = "It stands below the panel and stays in the notebook."
-            name = (
-                f" Nothing there, after the page was reloaded? %nanobanana_resume {one.id} in "
-                "a cell shows it."
-                if isinstance(one, Generation)
-                else ""
-            )
-            self._detail.say(where + name)
+            self._detail.say(words.kept(one))
 
     def _look_again(self) -> None:
         """Have the gallery look at the ledger now."""
@@ -277,19 +274,33 @@ class Panel:
         match message.get("do"):
             case "generate":
                 self._generate(message)
+                if self._hands is not None:
+                    self._hands.send({"answer": "generate"})
             case "older":
-                self._act(lambda s: self._recall(s, 1), self._form.say)
+                self._form.older()
             case "newer":
-                self._act(lambda s: self._recall(s, -1), self._form.say)
+                self._form.newer()
             case "escape":
                 self._overlay.hide()
+            case "here":
+                self._join_hands()
             case "link":
                 self._add(str(message.get("text", "")))
             case "picture" if buffers:
-                data = bytes(buffers[0])
+                data, name = bytes(buffers[0]), str(message.get("name", ""))
                 self._act(
-                    lambda studio: self._go_by_bytes(studio, data), self._form.say_of_references
+                    lambda studio: self._go_by_bytes(studio, data, name),
+                    self._form.say_of_references,
                 )
+            case "too-large" | "not-a-picture" as why:
+                self._form.say_of_references(words.not_taken(why, str(message.get("name", ""))))
+
+    def _join_hands(self) -> None:
+        """Put them into the panel: the page can draw them. One that cannot, for want of anywidget's
+        extension, would draw nothing of a box that holds them."""
+        children = self.widget.children
+        if self._hands is not None and self._hands not in children:
+            self._brush.set(self.widget, children=(*children, self._hands))
 
     def _notify(self, text: str) -> None:
         self._brush.set(self._notice, value=tiles.said(text, bad=True))
@@ -302,15 +313,16 @@ class Panel:
 
     async def _live(self, studio: Studio) -> None:
         """Show what the ledger holds, for as long as the panel and this studio are used."""
-        self._seen = None
-        if self._hands is None:
-            await asyncio.sleep(0)
+        self._seen, self._changed = None, asyncio.Event()
         while studio is self._living and not self._closed:
+            if self._given is None and not is_current(studio):  # nb.login() made another
+                self._act(self._nothing_more, self._notify)
+                return
             try:
                 await self._look(studio)
                 self._sandbox_notice(studio)
             except Exception as error:  # noqa: BLE001 - shown, and tried again
-                self._notify(_words(error))
+                self._notify(words.trouble(error))
             try:
                 async with asyncio.timeout(BUSY if self._busy() else IDLE):
                     await self._changed.wait()
@@ -332,13 +344,26 @@ class Panel:
 
     async def _look(self, studio: Studio) -> None:
         query, also = self._gallery.query, self._refused
-        wanted = (await studio.version(), query, also)
+        wanted = (await studio.version(), query, also, self._busy())
         if wanted != self._seen:
             self._page = await self._found(studio, query, also)
             self._seen = wanted
+            await self._keep_up(studio)
             await self._tell_money(studio)
             self._form.suggest(_picture_names())
-        await self._paint(studio)
+        await self._paint(studio, query)
+
+    async def _keep_up(self, studio: Studio) -> None:
+        """Show what became of the chosen one, where it is not on the page any more."""
+        chosen = self._chosen
+        if chosen is None or any(one.id == chosen.id for one in self._shown()):
+            return
+        with contextlib.suppress(RequestError):  # it is not in this ledger
+            latest = await studio.get(chosen.id)
+            if latest != chosen and self._chosen is chosen:
+                self._chosen = latest
+                tile = await self._tile(studio, latest, self._notes())
+                await self._show_details(studio, latest, tile)
 
     async def _found(self, studio: Studio, query: gallery.Query, also: tuple[str, ...]) -> Page:
         if query.family:
@@ -354,16 +379,16 @@ class Panel:
             limit=gallery.PAGE,
         )
 
-    async def _paint(self, studio: Studio) -> None:
+    async def _paint(self, studio: Studio, query: gallery.Query) -> None:
         notes, shown = self._notes(), self._shown()
         found = [await self._tile(studio, one, notes) for one in shown]
         ids = [one.id for one in shown]
         if (newest := self._to_choose(shown)) is not None:
-            await self._choose(studio, newest)
+            await self._told(self._choose(studio, newest), self._complain)
         chosen = self._chosen.id if self._chosen is not None else ""
         place = ids.index(chosen) if chosen in ids else None
         total = self._page.total if self._page is not None else 0
-        self._gallery.show(found, total, place)
+        self._gallery.show(query, found, total, place)
         self._form.under_way(sum(not job.detached for job in self._jobs))
         if place is not None:
             latest = shown[place]
@@ -397,12 +422,19 @@ class Panel:
         return Tile(card, elapsed, studio.expected, notes.get(one.id, ""), more)
 
     async def _tell_money(self, studio: Studio) -> None:
+        """What was spent and what is left; the latter is asked for once after each spending, and
+        not waited for."""
         spent = await studio.spending()
-        if not self._busy():
-            self._balance = await _balance(studio)
-        kind = " of sandbox money" if studio.sandboxed else ""
+        if spent != self._reckoned and not (self._balance and self._busy()):
+            self._reckoned = spent
+            studio.start(self._told(self._ask_for_balance(studio), self._notify))
+        kind = "of sandbox money" if studio.sandboxed else ""
         line = tiles.account(spent.session, self._balance, spent.at_risk, spent.unknown, kind)
         self._brush.set(self._form.money, value=line)
+
+    async def _ask_for_balance(self, studio: Studio) -> None:
+        self._balance = await _balance(studio)
+        await self._tell_money(studio)
 
     async def _draw(self, drawing: Coroutine[Any, Any, Results], count: int) -> None:
         job = current_job()
@@ -416,10 +448,15 @@ class Panel:
             found = await drawing
         finally:
             self._jobs.discard(job)
-        refused = [one for one in found if one.error is not None and not _dropped(one)]
+        refused = [one for one in found if one.error is not None and not self._let_go_of(one, job)]
         unsent = tuple(one.id for one in refused if one.standing in ("rejected", "abandoned"))
         self._refused = (*self._refused, *unsent)[-REFUSED:]
-        self._form.say(_reasons(refused) or _done(found), bad=bool(refused))
+        if text := words.reasons(refused) or words.done(found):  # else who dropped it tells
+            self._form.say(text, bad=bool(refused))
+
+    def _let_go_of(self, one: Generation, job: Job[Any]) -> bool:
+        """Whether a person had it dropped."""
+        return one.standing == "abandoned" and (job.detached or one.id in self._dropped)
 
     async def _stop_waiting(self, studio: Studio) -> None:
         """Drop what was not sent yet; say what goes on."""
@@ -427,32 +464,39 @@ class Panel:
         for job in list(self._jobs):
             job.detached = True
             for item in job.latest.items if job.latest is not None else ():
-                if item.state == "queued" and await studio.drop(item.id):
+                if item.state == "queued" and await self._drop(studio, item.id):
                     dropped += 1
                 elif item.state in display.NOT_OVER:
                     going_on += 1
-        self._form.say(_stopped(dropped, going_on), bad=False)
+        self._form.say(words.stopped(dropped, going_on), bad=False)
+
+    async def _drop(self, studio: Studio, id: str) -> bool:  # noqa: A002
+        self._dropped.add(id)
+        return await studio.drop(id)
 
     async def _recall(self, studio: Studio, by: int) -> None:
         """An earlier prompt (`by` 1) or a later one (-1); the last is what was typed."""
-        typed = self._form.prompt.value
+        used = await studio.prompts()
+        typed = self._form.prompt.value  # after the wait: of two clicks, each goes a step
         if typed != self._recalled:
             self._typed = typed
-        known = [self._typed, *(p for p in await studio.prompts() if p != self._typed.strip())]
+        known = [self._typed, *(p for p in used if p != self._typed.strip())]
         now = known.index(typed) if typed in known else 0
         self._recalled = known[min(max(0, now + by), len(known) - 1)]
         self._form.fill(prompt=self._recalled)
 
-    async def _go_by(self, studio: Studio, reference: Any) -> None:
-        self._form.go_by(await studio.look_at(reference))
+    async def _go_by(self, studio: Studio, reference: Any, label: str = "") -> None:
+        look = await studio.look_at(reference)
+        self._form.go_by(replace(look, label=label or look.label))
         self._form.say_of_references("")
 
-    async def _go_by_bytes(self, studio: Studio, data: bytes) -> None:
+    async def _go_by_bytes(self, studio: Studio, data: bytes, name: str) -> None:
         def opened() -> Any:
             with pictures.decoded(data) as image:
                 return image
 
-        await self._go_by(studio, await asyncio.to_thread(opened))
+        async with self._arriving:  # several at once keep their order
+            await self._go_by(studio, await asyncio.to_thread(opened), name)
 
     async def _choose(self, studio: Studio, one: Generation) -> None:
         self._chosen = one
@@ -465,7 +509,7 @@ class Panel:
         card = (await asyncio.to_thread(one.cards))[0]
         parents = [await asyncio.to_thread(self._thumbs.card, each) for each in family.parents]
         children = [await asyncio.to_thread(self._thumbs.card, each) for each in family.children]
-        details = Details(replace(tile, card=card), _facts(one), parents[:5], children[:8])
+        details = Details(replace(tile, card=card), words.facts(one), parents[:5], children[:8])
         actions = detail.Actions(
             picture=bool(one.images),
             starred=one.starred,
@@ -514,7 +558,10 @@ class Panel:
         self._detail.say("The note is kept." if text.strip() else "The note is gone.")
 
     async def _save(self, one: Generation, path: str) -> None:
-        saved = await asyncio.to_thread(one.save, path.strip() or ".")
+        try:
+            saved = await asyncio.to_thread(one.save, path.strip() or ".")
+        except (OSError, ValueError) as error:
+            raise RequestError(f"It cannot be saved there: {error}.") from None
         self._detail.say(f"Saved as {saved.resolve()}")
 
     async def _compare_with_next(self, _: Studio, one: Generation) -> None:
@@ -535,7 +582,7 @@ class Panel:
         picture = one.image
         codes = [("The file", str(picture.path))]
         if picture.url:
-            codes.insert(0, (f"The API's link, {_expiry(picture)}", picture.url))
+            codes.insert(0, (f"The API's link, {words.expiry(picture)}", picture.url))
         self._detail.clip(codes)
 
     async def _let_go(self, studio: Studio, one: Generation) -> None:
@@ -543,69 +590,22 @@ class Panel:
         if one.standing == "unknown":
             await studio.dismiss(one.id)
         else:
-            dropped = await studio.drop(one.id)
-            self._form.say(_stopped(int(dropped), int(not dropped)), bad=False)
+            dropped = await self._drop(studio, one.id)
+            self._form.say(words.stopped(int(dropped), int(not dropped)), bad=False)
 
     async def _submit_again(self, studio: Studio, one: Generation) -> None:
-        await studio.submit_again(one.id)
-
-
-def _words(error: Exception) -> str:
-    """An error in one line; ours say what to do, the others are defects of ours."""
-    if isinstance(error, NanoBananaError):
-        return str(error)
-    return f"That should not have happened ({type(error).__name__}: {error}); nothing is lost."
+        if one.id in self._sent_again:
+            return  # said once more: until its answer is here, it can still be seen in doubt
+        self._sent_again.add(one.id)
+        try:
+            self._detail.say(f"It is on the way once more, {display.money(PRICE)}.")
+            await studio.submit_again(one.id)
+        finally:
+            self._sent_again.discard(one.id)
 
 
 def _under_way(one: Generation) -> bool:
     return one.standing in display.NOT_OVER
-
-
-def _dropped(one: Generation) -> bool:
-    """Whether a person had it dropped."""
-    return one.standing == "abandoned" and "before it was sent" in str(one.error)
-
-
-def _reasons(refused: Sequence[Generation]) -> str:
-    """Why there are no pictures, each reason once."""
-    counts = Counter(str(one.error) for one in refused)
-    return " ".join(f"{count} ×: {why}" if count > 1 else why for why, count in counts.items())
-
-
-def _done(found: Results) -> str:
-    count = len(found.images)
-    return f"{'1 picture' if count == 1 else f'{count} pictures'} done." if count else ""
-
-
-def _stopped(dropped: int, going_on: int) -> str:
-    parts = []
-    if dropped:
-        parts.append(f"{dropped} dropped before sending, nothing billed for that.")
-    if going_on:
-        price = display.money(PRICE * going_on)
-        parts.append(
-            f"{going_on} sent already: what was sent cannot be cancelled, is paid for ({price}), "
-            "and appears here when it is done."
-        )
-    return " ".join(parts) or "Nothing is waiting."
-
-
-def _facts(one: Generation) -> list[str]:
-    request, size = one.request, ""
-    if one.images:
-        first = one.images[0]
-        size = f"{first.width} × {first.height} {first.format}"
-    seconds = f"{one.seconds:.1f} s" if one.seconds is not None else ""
-    cost = display.money(one.cost) if one.cost else ""
-    said = (when(one.created), request.aspect_ratio, size, seconds, cost)
-    return [" · ".join(part for part in said if part), f"task {one.task_id or one.id}"]
-
-
-def _expiry(picture: Picture) -> str:
-    left = (picture.expires - datetime.now(UTC)).total_seconds()
-    if left <= 0:
-        return f"dead since {when(picture.expires)}; the file stays"
-    return f"alive until {when(picture.expires)}, {left / 3600:.0f} hours more"
 
 
 def _large(picture: Picture) -> bytes:
@@ -619,16 +619,6 @@ async def _balance(studio: Studio) -> str:
         return display.money(await studio.balance())
     except NanoBananaError:
         return "not known at the moment"
-
-
-def _draft(wish: Wish) -> copying.Draft:
-    references = tuple(_as_text(look.source) for look in wish.looks)
-    return copying.Draft(wish.prompt, wish.aspect_ratio, wish.output_format, references, wish.count)
-
-
-def _as_text(source: Any) -> str:
-    """A reference as it can be typed: a link, or the path of its file."""
-    return str(source.path) if isinstance(source, Generation | Picture) else str(source)
 
 
 def _names() -> Mapping[str, Any]:

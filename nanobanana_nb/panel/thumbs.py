@@ -25,12 +25,23 @@ class Thumbs:
 
     def card(self, one: Generation) -> Card:
         """The first card of a generation; blocks while it reads and shrinks a new preview."""
-        first = one.cards()[0]
-        if not first.preview:
-            return first
-        key = one.images[0].sha256
+        if not one.images:
+            return one.cards()[0]
+        key = one.images[0].sha256 or str(one.images[0].path)
         if key not in self._made:
-            self._made[key] = pictures.shrink(first.preview, SIDE, BYTES)
+            first = one.cards()[0]
+            if not (small := _shrunk(first.preview)):
+                return replace(first, preview=b"")
+            self._made[key] = small
             while len(self._made) > KEPT:
                 self._made.popitem(last=False)
-        return replace(first, preview=self._made[key])
+        without_reading = replace(one, maker=None)  # it is the maker that reads previews
+        return replace(without_reading.cards()[0], preview=self._made[key])
+
+
+def _shrunk(preview: bytes) -> bytes:
+    """A small one of it; nothing where its file is broken, so that the others are still shown."""
+    try:
+        return pictures.shrink(preview, SIDE, BYTES)
+    except (OSError, ValueError, SyntaxError):
+        return b""

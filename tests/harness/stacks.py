@@ -11,6 +11,8 @@ import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
+from filelock import FileLock
+
 PINS_FILE = Path("../shared/data/colab-pins.txt")  # relative to the repository
 
 # Used where that file is absent. From googlecolab/backend-info, pip-freeze.txt @ a724079.
@@ -58,9 +60,10 @@ def colab_stack(root: Path, python: str | Path = sys.executable) -> Path:
     ``root`` is the repository; the project is installed from there, editable, on top of the
     pins and without its dependencies, so that nothing can move a pin.
     """
-    folder = _stack(root, "colab", _colab_pins(root), python, without=_NOT_ON_COLAB)
-    interpreter = _interpreter(folder)
-    _install_project(interpreter, root, folder)
+    with _one_at_a_time(root):
+        folder = _stack(root, "colab", _colab_pins(root), python, without=_NOT_ON_COLAB)
+        interpreter = _interpreter(folder)
+        _install_project(interpreter, root, folder)
     return interpreter
 
 
@@ -71,7 +74,14 @@ def widgets7_server(root: Path) -> Path:
     """
     programs = [f"{name}=={version(name)}" for name in ("jupyterlab", "notebook", "voila")]
     requirements = "\n".join([*programs, "jupyterlab_widgets==1.1.11"])
-    return _interpreter(_stack(root, "widgets7-server", requirements, sys.executable))
+    with _one_at_a_time(root):
+        return _interpreter(_stack(root, "widgets7-server", requirements, sys.executable))
+
+
+def _one_at_a_time(root: Path) -> FileLock:
+    """Tests run in several processes; one of them makes what the others wait for."""
+    (root / ".stacks").mkdir(exist_ok=True)
+    return FileLock(root / ".stacks" / ".lock")
 
 
 def _stack(root: Path, name: str, requirements: str, python: str | Path, without: str = "") -> Path:
