@@ -264,7 +264,7 @@ def test_what_is_typed_is_drawn(
         panel = open_panel(
             page, server, front_end, prepared(api.url, tmp_path, hands=hands), name="typed"
         )
-        for number, text in enumerate(TYPED, 1):
+        for text in TYPED:
             panel.draw(text)
         received(page, api, len(TYPED))
         expect(panel.busy).to_have_count(0)
@@ -295,7 +295,7 @@ def test_while_a_cell_runs(
     source = prepared(api.url, tmp_path, hands=hands)
     panel = open_panel(page, server, front_end, source, f"import time; time.sleep({seconds})")
     typed = ["one", "two", "three", "first {while} it runs?", "second\nwhile it runs"]
-    for number, text in enumerate(typed[:3], 1):
+    for text in typed[:3]:
         panel.draw(text)
     received(page, api, 3)
     panel.watch_tiles()
