@@ -30,10 +30,11 @@ FLOORS = (
     {"cli"},
 )
 PANEL_FLOORS = (
-    {"brush", "clicks", "thumbs", "words"},
+    {"brush", "clicks", "thumbs", "variables", "words"},
     {"parts"},
     {"echo", "overlay", "hands"},
     {"form", "gallery", "detail"},
+    {"view"},
     {"panel"},
     {"__init__"},
 )

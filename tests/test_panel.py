@@ -23,11 +23,13 @@ import ipywidgets
 import pytest
 from PIL import Image
 
+import nanobanana_nb as nb
 from nanobanana_nb import Generation, Sandbox, Settings, Studio
 from nanobanana_nb.panel import Panel
 from nanobanana_nb.panel.clicks import ANSWERED, Clicks
 from nanobanana_nb.panel.gallery import PAGE
 from nanobanana_nb.schema import connect
+from nanobanana_nb.sync import current_studio
 
 from .conftest import settings_for
 from .test_money import wait_for
@@ -127,7 +129,7 @@ class Hand:
                 for box in self.shown()
                 if "nbp-tile" in box._dom_classes and box.children[0].value.startswith("<img")
             ]
-            return len(done) == count and not self.panel._jobs
+            return len(done) == count and not self.panel._view.jobs
 
         wait_for(there, seconds)
 
@@ -575,9 +577,9 @@ def test_a_bug_at_a_picture_stays_told(studio: Studio, monkeypatch: pytest.Monke
     monkeypatch.setattr(studio, "lineage", broken)
     hand.choose(0)
     hand.says("no family")
-    seen = hand.panel._seen
+    seen = hand.panel._view._seen
     studio.wait(studio.star(studio.last.id, True))
-    wait_for(lambda: hand.panel._seen != seen)
+    wait_for(lambda: hand.panel._view._seen != seen)
     assert "no family" in hand.text()
 
 
@@ -591,6 +593,19 @@ def test_no_key(tmp_path: Path) -> None:
     hand.says("APIXO_API_KEY", "error")
     assert hand.field("prompt").value == "a fox"
     studio.close()
+
+
+def test_a_key_given_later_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """nb.login() in a cell: the panel goes over to the account, without a click."""
+    monkeypatch.setenv("NANOBANANA_SANDBOX", "always")
+    monkeypatch.setattr("getpass.getpass", lambda _: "a-key")
+    hand = opened(None)
+    wait_for(lambda: "No pictures yet" in hand.text("message"))
+    before = hand.panel._living
+    nb.login()
+    wait_for(lambda: hand.panel._living is not before)
+    assert hand.panel._living is current_studio()
+    current_studio().close()
 
 
 def test_a_setting_that_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -700,7 +715,7 @@ def test_an_api_that_is_busy_for_long(sandbox: Sandbox, home: Path) -> None:
     posts = sandbox.counts["submit"]
     hand.press("Drop it, free of charge")
     hand.says("1 dropped before sending, nothing billed", "error")
-    wait_for(lambda: not hand.panel._jobs)
+    wait_for(lambda: not hand.panel._view.jobs)
     wait_for(lambda: rows(home) == [("abandoned",)])
     assert "1 dropped before sending" in hand.text("error")
     assert sandbox.counts["submit"] == posts
@@ -717,9 +732,9 @@ def test_the_balance_is_asked_for_when_it_changes(studio: Studio, sandbox: Sandb
     asked = sandbox.counts["balance"]
     for count in range(5):  # the answer is noted in the ledger, which is what is looked at
         studio.wait(studio.star(studio.last.id, on=count % 2 == 0))
-        seen = hand.panel._seen
+        seen = hand.panel._view._seen
         hand.panel._look_again()
-        wait_for(lambda seen=seen: hand.panel._seen != seen)
+        wait_for(lambda seen=seen: hand.panel._view._seen != seen)
     assert sandbox.counts["balance"] <= asked + 1
 
 
@@ -875,7 +890,7 @@ def test_stop_says_what_it_dropped_of_several_clicks(
     hand.draw("an owl", count=2)
     wait_for(lambda: len(rows(home)) == 10)
     hand.press("Stop waiting")
-    wait_for(lambda: len(hand.panel._jobs) == 1)
+    wait_for(lambda: len(hand.panel._view.jobs) == 1)
     hand.says("2 dropped before sending", "error")
     assert "8 sent already" in hand.text("error")
     assert api.counts["submit"] == 8
@@ -894,7 +909,7 @@ def test_a_single_tile_is_dropped(busy: tuple[Sandbox, Studio], home: Path) -> N
         hand.draw(prompt, count=1)
         hand.says(prompt, "told")
     hand.press("Drop it, free of charge")
-    wait_for(lambda: len(hand.panel._jobs) == 2)
+    wait_for(lambda: len(hand.panel._view.jobs) == 2)
     hand.says("1 dropped before sending", "error")
     assert rows(home, "prompt, state")[-2:] == [("an owl", "queued"), ("a lynx", "abandoned")]
     wait_for(lambda: len(hand.tiles()) == 9)
@@ -1001,7 +1016,7 @@ def test_a_new_picture_is_shown_from_any_page(gallery: Hand) -> None:
     gallery.says("13–24 of 53", "range")
     gallery.draw("an owl")
     gallery.says("1–12 of 54", "range")
-    wait_for(lambda: gallery.prompts()[0] == "an owl" and not gallery.panel._jobs)
+    wait_for(lambda: gallery.prompts()[0] == "an owl" and not gallery.panel._view.jobs)
 
 
 def test_the_last_page_goes_with_its_last_picture(busy: tuple[Sandbox, Studio], home: Path) -> None:
@@ -1220,7 +1235,7 @@ def test_in_doubt(studio: Studio, sandbox: Sandbox, home: Path) -> None:
     for prompt in ("a fox", "an owl"):
         hand.draw(f"[sandbox drop] {prompt}")
         hand.says("May have been billed", "shown")
-        wait_for(lambda: not hand.panel._jobs)
+        wait_for(lambda: not hand.panel._view.jobs)
         hand.says(prompt, "told")
     hand.says("2 may have been billed ($0.06)", "money")
     hand.press("Dismiss it")
@@ -1239,7 +1254,7 @@ def test_fast_clicks_submit_again_once(studio: Studio, sandbox: Sandbox) -> None
     sandbox.fail_next("504")
     hand.draw("a fox")
     hand.says("May have been billed", "shown")
-    wait_for(lambda: not hand.panel._jobs)
+    wait_for(lambda: not hand.panel._view.jobs)
     for _ in range(5):
         if any(words.startswith("Submit again") for words in hand.buttons()):
             hand.press("Submit again, $0.03")
@@ -1391,9 +1406,9 @@ def test_looking_again_reads_no_picture(
     for number in range(3):
         studio.wait(studio.star(f"id{number}", True))
         wait_for(lambda number=number: rows(home, "starred")[number] == (1,))
-        seen = hand.panel._seen
+        seen = hand.panel._view._seen
         hand.panel._look_again()
-        wait_for(lambda seen=seen: hand.panel._seen != seen)
+        wait_for(lambda seen=seen: hand.panel._view._seen != seen)
     studio.wait(studio.version())
     assert [path for path in read if path.endswith((".png", ".jpg"))] == []
 
@@ -1458,10 +1473,10 @@ def test_a_closed_panel_rests(studio: Studio) -> None:
     """It looks no more, and its tasks go on."""
     hand = opened(studio)
     hand.draw("a fox")
-    wait_for(lambda: bool(hand.panel._jobs))
+    wait_for(lambda: bool(hand.panel._view.jobs))
     hand.panel.close()
     OPENED.remove(hand.panel)
-    wait_for(lambda: not hand.panel._jobs)
+    wait_for(lambda: not hand.panel._view.jobs)
     last = studio.last
     assert isinstance(last, Generation)
     assert last.path.exists()

@@ -8,39 +8,28 @@ the page or the kernel.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 from .. import comparing, copying, display, models, pictures, shell, tiles
-from ..archive import Page
 from ..errors import NanoBananaError, RequestError
 from ..models import PRICE
 from ..portal import Job, current_job
 from ..references import Look
 from ..results import Gallery as Results
 from ..results import Generation, Picture
-from ..studio import SANDBOX_NOTICE, Studio
+from ..studio import Studio
 from ..sync import current_studio, is_current
-from ..tiles import Details, Tile
-from . import detail, form, gallery, hands, words
+from . import detail, form, gallery, hands, variables, words
 from .brush import Brush
 from .clicks import Clicks
 from .echo import Echo
 from .overlay import Overlay
 from .parts import Parts
-from .thumbs import Thumbs
+from .view import View
 
-BUSY: Final = 0.5
-"""Seconds between looks at the ledger while something is under way."""
-IDLE: Final = 2.0
-"""The same while nothing is; another kernel may draw as well."""
-REFUSED: Final = 50
-"""Requests of this panel that were not sent and are still shown."""
 STYLE: Final = Path(__file__).with_name("panel.css")
 
 
@@ -55,33 +44,23 @@ class Panel:
         self._given = studio
         self._brush = Brush()
         self._clicks = Clicks()
-        self._thumbs = Thumbs()
-        self._jobs: set[Job[Any]] = set()
         self._living: Studio | None = None
         self._closed = False
-        self._changed = asyncio.Event()
         self._arriving = asyncio.Lock()
-        self._seen: object = None
-        self._page: Page | None = None
-        self._refused: tuple[str, ...] = ()
         self._dropped: set[str] = set()
-        self._chosen: Generation | None = None
-        self._awaited: Job[Any] | None = None
         self._compared: Generation | None = None
-        self._balance = ""
-        self._reckoned: object = None
         self._sent_again: set[str] = set()
         self._typed = ""
         self._recalled = ""
         self._kept: list[Any] = []
         self._album: Any = None
         self._build()
-        self._act(self._nothing_more, self._notify)
+        self._act(self._nothing_more, self._view.notify)
 
     def _build(self) -> None:
         parts = self._parts = Parts()
         echo = Echo(parts)
-        self._notice = parts.html("notice off")
+        notice = parts.html("notice off")
         self._form = form.Form(
             parts,
             self._brush,
@@ -103,11 +82,14 @@ class Panel:
         self._detail = detail.Detail(parts, self._brush, echo, self._detail_doings())
         self._form.when_counted(lambda count: self._detail.price(display.money(PRICE * count)))
         self._overlay = Overlay(parts, self._brush, self._detail.widget, self._keep)
+        self._view = View(
+            self._brush, notice, self._form, self._gallery, self._detail, self._overlay
+        )
         self._hands = hands.made(parts, self._received)
         self.widget = parts.box(
             "panel",
             parts.html("style", tiles.style_sheet(STYLE.read_text(encoding="utf-8"))),
-            self._notice,
+            notice,
             parts.box(
                 "body",
                 self._form.widget,
@@ -122,8 +104,8 @@ class Panel:
             doing: Callable[[Studio, Generation], Coroutine[Any, Any, None]],
         ) -> Callable[[], None]:
             def clicked() -> None:
-                if (chosen := self._chosen) is not None:
-                    self._act(lambda studio: doing(studio, chosen), self._complain)
+                if (chosen := self._view.chosen) is not None:
+                    self._act(lambda studio: doing(studio, chosen), self._view.complain)
 
             return clicked
 
@@ -137,7 +119,7 @@ class Panel:
             compare=on_chosen(self._compare_with_next),
             family=on_chosen(self._show_family),
             link=on_chosen(self._copy_link),
-            keep=lambda: self._keep(self._chosen),
+            keep=lambda: self._keep(self._view.chosen),
             let_go=on_chosen(self._let_go),
             again=on_chosen(self._submit_again),
             note=lambda text: on_chosen(lambda s, one: self._note(s, one, text))(),
@@ -173,16 +155,9 @@ class Panel:
             if studio is not self._living:
                 self._living = studio
                 studio.start(self._live(studio))
-            studio.start(self._told(doing(studio), complain))
+            studio.start(self._view.told(doing(studio), complain))
         except Exception as error:  # noqa: BLE001 - nobody sees what a callback raises
             complain(words.trouble(error))
-
-    async def _told(self, work: Coroutine[Any, Any, None], complain: Callable[[str], None]) -> None:
-        try:
-            await work
-        except Exception as error:  # noqa: BLE001 - nobody sees what a job raises
-            complain(words.trouble(error))
-        self._changed.set()
 
     async def _nothing_more(self, studio: Studio) -> None:
         """The first thing asked of a studio: to be looked at."""
@@ -204,14 +179,15 @@ class Panel:
         )
 
     def _vary(self) -> None:
-        chosen, count = self._chosen, self._form.wish().count
+        chosen, count = self._view.chosen, self._form.wish().count
         if chosen is None:
             return
         if self._clicks.repeated((chosen.id, count)):
             self._detail.say(words.CLICKS)
             return
         self._act(
-            lambda studio: self._draw(studio.vary(chosen, count, new=True), count), self._complain
+            lambda studio: self._draw(studio.vary(chosen, count, new=True), count),
+            self._view.complain,
         )
 
     def _stop(self) -> None:
@@ -219,7 +195,9 @@ class Panel:
 
     def _add(self, text: str) -> None:
         def meant(studio: Studio) -> Coroutine[Any, Any, None]:
-            return self._go_by(studio, shell.meant(text.strip(), _names(), studio.last))
+            return self._go_by(
+                studio, shell.meant(text.strip(), variables.all_names(), studio.last)
+            )
 
         if text.strip():
             self._act(meant, self._form.say_of_references)
@@ -236,14 +214,15 @@ class Panel:
             self._form.say_of_prompt("The prompt is empty; say what to draw first.")
 
     def _pick(self, place: int) -> None:
-        if self._page is None or place >= len(self._page.generations):
+        shown = self._view.shown()
+        if place >= len(shown):
             return
-        picked = self._page.generations[place]
-        self._awaited = None  # who chooses by hand means it
+        picked = shown[place]
+        self._view.awaited = None  # who chooses by hand means it
         if self._compared is not None and picked.images:
-            self._act(lambda _: self._show_comparison(picked), self._complain)
+            self._act(lambda _: self._show_comparison(picked), self._view.complain)
             return
-        self._act(lambda studio: self._choose(studio, picked), self._complain)
+        self._act(lambda studio: self._view.choose(studio, picked), self._view.complain)
 
     def _keep(self, one: Any) -> None:
         """Put it into the notebook, from here: an update of a display knows its place by itself."""
@@ -256,7 +235,7 @@ class Panel:
             )
             self._kept = kept
         except Exception as error:  # noqa: BLE001 - nobody sees what a callback raises
-            self._complain(words.trouble(error))
+            self._view.complain(words.trouble(error))
         else:
             self._detail.say(words.kept(one))
 
@@ -264,7 +243,7 @@ class Panel:
         """Have the gallery look at the ledger now."""
 
         async def look() -> None:
-            self._changed.set()
+            self._view.look_again()
 
         if self._living is not None:
             self._living.start(look())
@@ -302,155 +281,33 @@ class Panel:
         if self._hands is not None and self._hands not in children:
             self._brush.set(self.widget, children=(*children, self._hands))
 
-    def _notify(self, text: str) -> None:
-        self._brush.set(self._notice, value=tiles.said(text, bad=True))
-        self._brush.show(self._notice, bool(text))
-
-    def _complain(self, text: str) -> None:
-        self._detail.say(text, bad=True)
-
     # What follows runs on the portal's loop.
 
     async def _live(self, studio: Studio) -> None:
-        """Show what the ledger holds, for as long as the panel and this studio are used."""
-        self._seen, self._changed = None, asyncio.Event()
-        while studio is self._living and not self._closed:
-            if self._given is None and not is_current(studio):  # nb.login() made another
-                self._act(self._nothing_more, self._notify)
-                return
-            try:
-                await self._look(studio)
-                self._sandbox_notice(studio)
-            except Exception as error:  # noqa: BLE001 - shown, and tried again
-                self._notify(words.trouble(error))
-            try:
-                async with asyncio.timeout(BUSY if self._busy() else IDLE):
-                    await self._changed.wait()
-            except TimeoutError:
-                pass
-            self._changed.clear()
+        """Keep the view up, and go over to another default studio, as nb.login() makes one."""
 
-    def _sandbox_notice(self, studio: Studio) -> None:
-        notice = SANDBOX_NOTICE if studio.sandboxed else ""
-        self._brush.set(self._notice, value=tiles.said(notice))
-        self._brush.show(self._notice, bool(notice))
+        def goes_on() -> bool:
+            current = self._given is not None or is_current(studio)
+            return current and studio is self._living and not self._closed
 
-    def _busy(self) -> bool:
-        waiting = (one.standing for one in self._shown())
-        return bool(self._jobs) or any(s in display.NOT_OVER and s != "parked" for s in waiting)
-
-    def _shown(self) -> Sequence[Generation]:
-        return self._page.generations if self._page is not None else ()
-
-    async def _look(self, studio: Studio) -> None:
-        query, also = self._gallery.query, self._refused
-        wanted = (await studio.version(), query, also, self._busy())
-        if wanted != self._seen:
-            self._page = await self._found(studio, query, also)
-            self._seen = wanted
-            await self._keep_up(studio)
-            await self._tell_money(studio)
-            self._form.suggest(_picture_names())
-        await self._paint(studio, query)
-
-    async def _keep_up(self, studio: Studio) -> None:
-        """Show what became of the chosen one, where it is not on the page any more."""
-        chosen = self._chosen
-        if chosen is None or any(one.id == chosen.id for one in self._shown()):
-            return
-        with contextlib.suppress(RequestError):  # it is not in this ledger
-            latest = await studio.get(chosen.id)
-            if latest != chosen and self._chosen is chosen:
-                self._chosen = latest
-                tile = await self._tile(studio, latest, self._notes())
-                await self._show_details(studio, latest, tile)
-
-    async def _found(self, studio: Studio, query: gallery.Query, also: tuple[str, ...]) -> Page:
-        if query.family:
-            itself, family = await studio.get(query.family), await studio.lineage(query.family)
-            members = [*family.parents, itself, *family.children]
-            shown = members[query.offset : query.offset + gallery.PAGE]
-            return Page(Results(shown), len(members))
-        return await studio.page(
-            query.words,
-            starred=query.starred or None,
-            also=also,
-            offset=query.offset,
-            limit=gallery.PAGE,
-        )
-
-    async def _paint(self, studio: Studio, query: gallery.Query) -> None:
-        notes, shown = self._notes(), self._shown()
-        found = [await self._tile(studio, one, notes) for one in shown]
-        ids = [one.id for one in shown]
-        if (newest := self._to_choose(shown)) is not None:
-            await self._told(self._choose(studio, newest), self._complain)
-        chosen = self._chosen.id if self._chosen is not None else ""
-        place = ids.index(chosen) if chosen in ids else None
-        total = self._page.total if self._page is not None else 0
-        self._gallery.show(query, found, total, place)
-        self._form.under_way(sum(not job.detached for job in self._jobs))
-        if place is not None:
-            latest = shown[place]
-            if latest != self._chosen or _under_way(latest):
-                if latest.images and self._chosen is not None and not self._chosen.images:
-                    self._detail.fill(latest.remark, latest.path.name)
-                self._chosen = latest
-                await self._show_details(studio, latest, found[place])
-
-    def _to_choose(self, shown: Sequence[Generation]) -> Generation | None:
-        """What is chosen by itself: the first picture there is, and what was just asked for."""
-        if self._chosen is None and shown:
-            return shown[0]
-        report = self._awaited.latest if self._awaited is not None else None
-        ids = [item.id for item in report.items if item.id] if report is not None else []
-        found = next((one for one in shown if one.id in ids), None)
-        if found is not None:
-            self._awaited = None
-        return found
-
-    def _notes(self) -> dict[str, str]:
-        """What is to say about tasks of this panel, by their ids."""
-        reports = [job.latest for job in self._jobs if job.latest is not None]
-        return {item.id: item.note for report in reports for item in report.items if item.note}
-
-    async def _tile(self, studio: Studio, one: Generation, notes: Mapping[str, str]) -> Tile:
-        card = await asyncio.to_thread(self._thumbs.card, one)
-        sent = one.sent if _under_way(one) else None
-        elapsed = (datetime.now(UTC) - sent).total_seconds() if sent is not None else None
-        more = max(0, len(one.images) - 1)
-        return Tile(card, elapsed, studio.expected, notes.get(one.id, ""), more)
-
-    async def _tell_money(self, studio: Studio) -> None:
-        """What was spent and what is left; the latter is asked for once after each spending, and
-        not waited for."""
-        spent = await studio.spending()
-        if spent != self._reckoned and not (self._balance and self._busy()):
-            self._reckoned = spent
-            studio.start(self._told(self._ask_for_balance(studio), self._notify))
-        kind = "of sandbox money" if studio.sandboxed else ""
-        line = tiles.account(spent.session, self._balance, spent.at_risk, spent.unknown, kind)
-        self._brush.set(self._form.money, value=line)
-
-    async def _ask_for_balance(self, studio: Studio) -> None:
-        self._balance = await _balance(studio)
-        await self._tell_money(studio)
+        await self._view.keep_up(studio, goes_on)
+        if studio is self._living and not self._closed:
+            self._act(self._nothing_more, self._view.notify)
 
     async def _draw(self, drawing: Coroutine[Any, Any, Results], count: int) -> None:
         job = current_job()
-        self._jobs.add(job)
-        self._awaited = job
+        self._view.jobs.add(job)
+        self._view.awaited = job
         self._gallery.to_the_newest()
         pictures_ = "1 picture is" if count == 1 else f"{count} pictures are"
         self._form.say(f"{pictures_} on the way, {display.money(PRICE * count)}.", bad=False)
-        self._changed.set()
+        self._view.look_again()
         try:
             found = await drawing
         finally:
-            self._jobs.discard(job)
+            self._view.jobs.discard(job)
         refused = [one for one in found if one.error is not None and not self._let_go_of(one, job)]
-        unsent = tuple(one.id for one in refused if one.standing in ("rejected", "abandoned"))
-        self._refused = (*self._refused, *unsent)[-REFUSED:]
+        self._view.refuse([one for one in refused if one.standing in ("rejected", "abandoned")])
         if text := words.reasons(refused) or words.done(found):  # else who dropped it tells
             self._form.say(text, bad=bool(refused))
 
@@ -461,7 +318,7 @@ class Panel:
     async def _stop_waiting(self, studio: Studio) -> None:
         """Drop what was not sent yet; say what goes on."""
         dropped = going_on = 0
-        for job in list(self._jobs):
+        for job in list(self._view.jobs):
             job.detached = True
             for item in job.latest.items if job.latest is not None else ():
                 if item.state == "queued" and await self._drop(studio, item.id):
@@ -497,27 +354,6 @@ class Panel:
 
         async with self._arriving:  # several at once keep their order
             await self._go_by(studio, await asyncio.to_thread(opened), name)
-
-    async def _choose(self, studio: Studio, one: Generation) -> None:
-        self._chosen = one
-        self._overlay.hide()
-        self._detail.fill(one.remark, one.images[0].path.name if one.images else "")
-        await self._show_details(studio, one, await self._tile(studio, one, self._notes()))
-
-    async def _show_details(self, studio: Studio, one: Generation, tile: Tile) -> None:
-        family = await studio.lineage(one.id)
-        card = (await asyncio.to_thread(one.cards))[0]
-        parents = [await asyncio.to_thread(self._thumbs.card, each) for each in family.parents]
-        children = [await asyncio.to_thread(self._thumbs.card, each) for each in family.children]
-        details = Details(replace(tile, card=card), words.facts(one), parents[:5], children[:8])
-        actions = detail.Actions(
-            picture=bool(one.images),
-            starred=one.starred,
-            family=bool(parents or children),
-            queued=one.standing == "queued",
-            in_doubt=one.standing == "unknown",
-        )
-        self._detail.show(details, actions, display.money(PRICE * self._form.wish().count))
 
     async def _open_large(self, _: Studio, one: Generation) -> None:
         preview = await asyncio.to_thread(_large, one.image)
@@ -604,32 +440,6 @@ class Panel:
             self._sent_again.discard(one.id)
 
 
-def _under_way(one: Generation) -> bool:
-    return one.standing in display.NOT_OVER
-
-
 def _large(picture: Picture) -> bytes:
     with pictures.decoded(picture.path) as image:
         return pictures.make_preview(image, 1024, 200_000)
-
-
-async def _balance(studio: Studio) -> str:
-    """What is left, or why that is not known; not worth an error of its own."""
-    try:
-        return display.money(await studio.balance())
-    except NanoBananaError:
-        return "not known at the moment"
-
-
-def _names() -> Mapping[str, Any]:
-    """The user's variables."""
-    ipython = sys.modules.get("IPython")
-    found = ipython.get_ipython() if ipython is not None else None
-    return found.user_ns if found is not None else {}
-
-
-def _picture_names() -> list[str]:
-    """The user's variables that are pictures."""
-    kinds = (Generation, Picture)
-    named = [name for name, value in list(_names().items()) if isinstance(value, kinds)]
-    return ["last", *(name for name in named if not name.startswith("_"))]
