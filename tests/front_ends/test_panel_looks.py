@@ -28,7 +28,7 @@ from nanobanana_nb.errors import NanoBananaError
 from ..conftest import settings_for
 from ..harness import pages
 from ..harness.accessibility import findings, serious
-from ..test_tiles import HOSTILE
+from ..panel.test_tiles import HOSTILE
 from .conftest import REPOSITORY
 from .panels import PANEL, PanelPage, expect, prepared, until
 

@@ -17,11 +17,11 @@ import pytest
 
 from nanobanana_nb import Sandbox
 
-from .conftest import drawing_at
-from .harness.kernels import Kernel, Reply
-from .harness.outputs import Message
-from .test_money import wait_for
-from .test_panel import filled
+from ..conftest import drawing_at
+from ..harness.kernels import Kernel, Reply
+from ..harness.outputs import Message
+from ..test_money import wait_for
+from .hand import filled
 
 OPEN = "import nanobanana_nb as nb\npanel = nb.Panel()\npanel"
 MOST_MODELS = 120
