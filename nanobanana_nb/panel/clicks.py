@@ -13,18 +13,26 @@ ANSWERED: Final = 0.75
 class Clicks:
     """Tells a new click from the one before, said once more.
 
-    What counts is when a click is handled, not when it was made: those that a busy kernel has kept
-    waiting arrive together, and were made before the first could be answered.
+    When a click is handled counts as well as when it was made: those that a busy kernel has kept
+    waiting arrive together, and were made before the first could be answered; a kernel that is slow
+    handles a double click late.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._wish: object = None
         self._handled = float("-inf")
+        self._made: float | None = None
 
-    def repeated(self, wish: object) -> bool:
-        """Whether this click asks for the same as the one before it, too soon to be meant."""
+    def repeated(self, wish: object, made: float | None = None) -> bool:
+        """Whether this click asks for the same as the one before it, too soon to be meant.
+
+        `made` is when the page sent it, in seconds by a clock of its own.
+        """
         now = self._clock()
-        same = wish == self._wish and now - self._handled < ANSWERED
-        self._wish, self._handled = wish, now
+        soon = now - self._handled < ANSWERED
+        if made is not None and self._made is not None:
+            soon = soon or 0 <= made - self._made < ANSWERED
+        same = soon and wish == self._wish
+        self._wish, self._handled, self._made = wish, now, made
         return same

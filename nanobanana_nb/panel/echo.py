@@ -9,8 +9,10 @@ back.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
-from typing import Final
+from datetime import datetime
+from typing import Any, Final
 
 import ipywidgets
 
@@ -22,7 +24,10 @@ PATIENCE: Final = 3.0
 
 
 class Echo:
-    """Puts off what a click does until all that was typed before it is here."""
+    """Puts off what a click does until all that was typed before it is here.
+
+    `clicked` is when the click that is being dealt with was made, as `asked_at` tells it.
+    """
 
     def __init__(self, parts: Parts) -> None:
         self._asked = parts.make(ipywidgets.HTML, "echo")
@@ -31,7 +36,8 @@ class Echo:
         self._answer.observe(lambda change: self._answered(change["new"]), "value")
         self._kernel = kernel_loop()
         self._count = 0
-        self._waiting: dict[int, Callable[[], None]] = {}
+        self._waiting: dict[int, tuple[Callable[[], None], float | None]] = {}
+        self.clicked: float | None = None
 
     def then(self, act: Callable[[], None]) -> None:
         """Call `act` once the page has said everything; at once where there is no page."""
@@ -40,7 +46,7 @@ class Echo:
             return
         self._count += 1
         number = self._count
-        self._waiting[number] = act
+        self._waiting[number] = act, asked_at()
         self._kernel.call_soon_threadsafe(
             self._kernel.call_later, PATIENCE, lambda: self._act_up_to(number)
         )
@@ -52,6 +58,21 @@ class Echo:
 
     def _act_up_to(self, number: int) -> None:
         for due in sorted(key for key in self._waiting if key <= number):
-            act = self._waiting.pop(due, None)
-            if act is not None:
+            waiting = self._waiting.pop(due, None)
+            if waiting is not None:
+                act, self.clicked = waiting
                 act()
+
+
+def asked_at() -> float | None:
+    """When the page sent the message that is being worked on, in Unix time by the page's own
+    clock; None where it does not say."""
+    ipython = sys.modules.get("IPython")
+    shell: Any = ipython.get_ipython() if ipython is not None else None
+    if getattr(shell, "kernel", None) is None:
+        return None
+    date: Any = ((shell.get_parent() or {}).get("header") or {}).get("date")
+    try:
+        return (date if isinstance(date, datetime) else datetime.fromisoformat(date)).timestamp()
+    except (TypeError, ValueError):
+        return None

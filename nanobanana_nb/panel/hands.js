@@ -40,6 +40,7 @@ function render({ model, el }) {
     on(panel, "drop", (event) => take(event, event.dataTransfer));
     model.on("msg:custom", () => delete panel.dataset.waiting);
     followFocus(panel, panel.querySelector(".nbp-large"));
+    panel.dataset.hands = "true"; // from here on the keys are the panel's
   };
 
   const key = (event, panel) => {

@@ -25,7 +25,7 @@ from ..sync import current_studio, is_current
 from . import detail, form, gallery, hands, variables, words
 from .brush import Brush
 from .clicks import Clicks
-from .echo import Echo
+from .echo import Echo, asked_at
 from .overlay import Overlay
 from .parts import Parts
 from .view import View
@@ -59,7 +59,7 @@ class Panel:
 
     def _build(self) -> None:
         parts = self._parts = Parts()
-        echo = Echo(parts)
+        echo = self._echo = Echo(parts)
         notice = parts.html("notice off")
         self._form = form.Form(
             parts,
@@ -164,7 +164,8 @@ class Panel:
 
     def _generate(self, said: Mapping[str, Any] | None = None) -> None:
         wish = self._form.wish(said)
-        if self._clicks.repeated(wish):
+        made = self._echo.clicked if said is None else asked_at()
+        if self._clicks.repeated(wish, made):
             self._form.say(words.CLICKS, bad=False)
             return
         try:
@@ -182,7 +183,7 @@ class Panel:
         chosen, count = self._view.chosen, self._form.wish().count
         if chosen is None:
             return
-        if self._clicks.repeated((chosen.id, count)):
+        if self._clicks.repeated((chosen.id, count), self._echo.clicked):
             self._detail.say(words.CLICKS)
             return
         self._act(

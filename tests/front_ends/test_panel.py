@@ -122,6 +122,8 @@ def open_panel(
         run(page, 1)
     panel = PanelPage(page)
     panel.wait()
+    if "anywidget" not in source:  # it was not taken away
+        expect(panel.root).to_have_attribute("data-hands", "true")
     return panel
 
 
@@ -360,6 +362,8 @@ def test_keys_stay_in_the_panel(
     assert LETTERS in panel.prompt.input_value()
     if not hands:
         return
+    panel.type(panel.search, "")
+    drawn(panel, 1)  # a tile that goes away takes the focus out of the panel
     for selector in ("button.nbp-generate", ".nbp-ratio button", "button.nbp-pick"):
         panel.root.locator(selector).first.focus()
         page.keyboard.type(LETTERS.replace(" ", ""))
@@ -368,7 +372,6 @@ def test_keys_stay_in_the_panel(
     panel.generate.focus()
     with page.expect_response(lambda answer: answer.request.method == "PUT"):
         page.keyboard.press("Control+s")
-    panel.type(panel.search, "")
     panel.type(panel.root.locator(".nbp-count input"), "1")
     for number, key in enumerate(("Control+Enter", "Meta+Enter"), 2):
         panel.type_prompt(f"by {key}?")
@@ -480,7 +483,8 @@ def test_impatience_costs_nothing(
     panel.type_prompt("twenty")
     for _ in range(20):
         panel.generate.click(no_wait_after=True)
-    expect(panel.line("count as one")).to_be_visible()
+    if hands:  # else the page itself holds most of them back
+        expect(panel.line("count as one")).to_be_visible()
     expect(panel.root.locator(".nbp-price")).to_be_visible()
     drawn(panel, 3)
     assert prompts(api) == ["held", "double", "twenty"]

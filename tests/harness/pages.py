@@ -239,7 +239,10 @@ def shown(page: Page, image: Locator) -> tuple[int, int]:
     """
     from playwright.sync_api import Error
 
-    image.scroll_into_view_if_needed()
+    try:
+        image.scroll_into_view_if_needed()
+    except Error:  # classic Notebook draws outputs anew when its widgets are there
+        image.scroll_into_view_if_needed()
     _expect(image).to_be_visible()
     _expect(image).to_be_in_viewport(ratio=0.9)
     try:
