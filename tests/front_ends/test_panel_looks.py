@@ -204,6 +204,7 @@ def in_the_dark(page: Page, theme: str) -> None:
     page.locator(".lm-Menu-item").get_by_text(f"JupyterLab {theme}", exact=True).click()
     light = "true" if theme == "Light" else "false"
     expect(page.locator("body")).to_have_attribute("data-jp-theme-light", light)
+    expect(page.locator("#jupyterlab-splash")).to_have_count(0)  # it covers the page meanwhile
 
 
 def test_the_layout(page: Page, server: JupyterServer, sandbox: Sandbox, tmp_path: Path) -> None:
