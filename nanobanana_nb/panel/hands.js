@@ -135,7 +135,12 @@ function render({ model, el }) {
   return () => controller.abort();
 }
 
-// A page that gets this far can draw it: only then it is put into the panel.
-const initialize = ({ model }) => model.send({ do: "here" });
+// A page that gets this far can draw it: only then it is put into the panel. While a page is
+// loading it can miss the answer (seen in Voila), so that it is asked for a few times.
+const initialize = ({ model }) => {
+  const timers = [0, 1000, 3000, 8000].map((after) =>
+    setTimeout(() => model.send({ do: "here" }), after));
+  return () => timers.forEach(clearTimeout);
+};
 
 export default { initialize, render };

@@ -279,7 +279,11 @@ class Panel:
         """Put them into the panel: the page can draw them. One that cannot, for want of anywidget's
         extension, would draw nothing of a box that holds them."""
         children = self.widget.children
-        if self._hands is not None and self._hands not in children:
+        if self._hands is None:
+            return
+        if self._hands in children:
+            self.widget.send_state("children")  # the page may have missed it while it was loading
+        else:
             self._brush.set(self.widget, children=(*children, self._hands))
 
     # What follows runs on the portal's loop.
