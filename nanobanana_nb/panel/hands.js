@@ -138,8 +138,13 @@ function render({ model, el }) {
 // A page that gets this far can draw it: only then it is put into the panel. While a page is
 // loading it can miss the answer (seen in Voila), so that it is asked for a few times.
 const initialize = ({ model }) => {
-  const timers = [0, 1000, 3000, 8000].map((after) =>
-    setTimeout(() => model.send({ do: "here" }), after));
+  const ask = () => {
+    try {
+      model.send({ do: "here" });
+    } catch { // the kernel has gone meanwhile, and its panel with it
+    }
+  };
+  const timers = [0, 1000, 3000, 8000].map((after) => setTimeout(ask, after));
   return () => timers.forEach(clearTimeout);
 };
 
