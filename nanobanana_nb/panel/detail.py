@@ -1,4 +1,4 @@
-"""The chosen picture, what can be done with it, and two pictures side by side."""
+"""The chosen picture and what can be done with it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Actions:
 
 
 class Detail:
-    """Below the gallery: the picture, its facts, its action bar."""
+    """Above the gallery: the picture, its facts, its action bar."""
 
     def __init__(self, parts: Parts, brush: Brush, echo: Echo, doings: Doings) -> None:
         self._brush = brush
@@ -148,6 +148,3 @@ class Detail:
         """Text to copy, each under its title."""
         self._brush.set(self._said, value=tiles.clip(codes))
         self._brush.show(self._said, True)
-
-    def hide(self) -> None:
-        self._brush.show(self.widget, False)

@@ -304,8 +304,7 @@ class Panel:
         self._view.jobs.add(job)
         self._view.awaited = job
         self._gallery.to_the_newest()
-        pictures_ = "1 picture is" if count == 1 else f"{count} pictures are"
-        self._form.say(f"{pictures_} on the way, {display.money(PRICE * count)}.", bad=False)
+        self._form.say(words.on_the_way(count), bad=False)
         self._view.look_again()
         try:
             found = await drawing

@@ -211,6 +211,7 @@ class View:
         return Tile(card, elapsed, studio.expected, notes.get(one.id, ""), more)
 
     async def _show_details(self, studio: Studio, one: Generation, tile: Tile) -> None:
+        """Show all about it, unless another one was chosen while that was gathered."""
         family = await studio.lineage(one.id)
         card = (await asyncio.to_thread(one.cards))[0]
         parents = [await asyncio.to_thread(self._thumbs.card, each) for each in family.parents]
@@ -223,9 +224,7 @@ class View:
             queued=one.standing == "queued",
             in_doubt=one.standing == "unknown",
         )
-        if (
-            self.chosen is not None and self.chosen.id == one.id
-        ):  # else another was chosen meanwhile
+        if self.chosen is not None and self.chosen.id == one.id:
             self._detail.show(details, actions, display.money(PRICE * self._form.wish().count))
 
     async def _tell_money(self, studio: Studio) -> None:

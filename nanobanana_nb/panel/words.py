@@ -38,6 +38,12 @@ def not_taken(why: str, name: str) -> str:
     return f"{name!r} is not a picture; drop a PNG, JPEG or WebP file, or a link to one."
 
 
+def on_the_way(count: int) -> str:
+    """What was just asked for, with its price."""
+    pictures = "1 picture is" if count == 1 else f"{count} pictures are"
+    return f"{pictures} on the way, {display.money(PRICE * count)}."
+
+
 def reasons(refused: Sequence[Generation]) -> str:
     """Why there are no pictures, each reason once."""
     counts = Counter(str(one.error) for one in refused)
