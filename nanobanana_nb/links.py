@@ -74,3 +74,9 @@ def _is_private_literal(host: str) -> bool:
 def shorten(text: str, length: int = 80) -> str:
     """The text, cut in the middle of nowhere but marked so, for messages."""
     return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def name_of(url: str) -> str:
+    """A short name of what a link leads to, without its query, which may be secret."""
+    parts = urlsplit(url)
+    return shorten(parts.path.rstrip("/").rpartition("/")[2] or parts.netloc, 60)

@@ -39,10 +39,11 @@ OPTIONS: Final = (
     Option("-f", "--format", "FORMAT", "png or jpeg"),
     Option("-i", "--image", "IMAGE", "a picture to go by: link, file, variable, last", repeat=True),
     Option("-n", "--count", "N", "how many pictures; each costs $0.03"),
+    Option("", "--style", "NAMES", "draw in styles, such as ink or ink,night"),
     Option("-o", "--output", "NAME", "also put the result into this variable"),
     Option("-s", "--save", "PATH", "also save a copy: a file name, or a folder"),
     Option("-q", "--quiet", "", "show neither progress nor picture"),
-    Option("", "--raw", "", "leave {names} in the prompt as they are"),
+    Option("", "--raw", "", "leave {names} and {this|that} in the prompt as they are"),
     Option("", "--new", "", "draw anew where an earlier run of the cell would be shown again"),
     Option("", "--retries", "N", "draw again, at its price, up to N times if the model fails"),
     Option("", "--dry-run", "", "show what would be sent, and send nothing"),
@@ -59,7 +60,6 @@ _WORD: Final = re.compile(r"\S+")
 _LOOKS_LIKE_AN_OPTION: Final = re.compile(r"--[A-Za-z]|-[A-Za-z](?![^\W\d_])")
 _VALUE: Final = re.compile(r"""\s*("[^"]*"|'[^']*'|\S+)""")
 _MIDJOURNEY: Final = re.compile(r"(?<!\S)--(ar|aspect|v|q|s|no|style|stylize|seed|niji)\b(?: \S+)?")
-_NAME: Final = re.compile(r"(?<!\{)\{([A-Za-z][A-Za-z0-9_]*)\}(?!\})")
 
 
 @dataclass(frozen=True)
@@ -113,24 +113,6 @@ def parse_cell(line: str, cell: str) -> Line:
     return Line(head.options, prompt.strip())
 
 
-def fill_in(prompt: str, names: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
-    """The prompt with `{name}` replaced by variables, and what was replaced by what.
-
-    Only a plain, undoubled name of a text or number counts; nothing is evaluated, a value is not
-    looked at again, and every other brace stays as typed.
-    """
-    replaced: dict[str, str] = {}
-
-    def value_of(match: re.Match[str]) -> str:
-        value = names.get(match.group(1))
-        if isinstance(value, bool) or not isinstance(value, str | int | float):
-            return match.group()
-        replaced[match.group(1)] = str(value)
-        return str(value)
-
-    return _NAME.sub(value_of, prompt), replaced
-
-
 def foreign_flag(prompt: str) -> str | None:
     """The first Midjourney flag in the prompt, such as `--ar 3:4`: it is sent as text."""
     match = _MIDJOURNEY.search(prompt)
@@ -148,7 +130,8 @@ def usage() -> str:
     lines += [
         "",
         "Options come first; the prompt is sent exactly as typed. -- ends the options.",
-        "{name} in the prompt is replaced by your variable of that name.",
+        "{name} in the prompt is replaced by your variable of that name; a list draws a picture",
+        "for each of its values, and so does {fox|owl}. Two of them make a grid.",
     ]
     return "\n".join(lines)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nanobanana_nb import RequestError
-from nanobanana_nb.prompting import OPTIONS, fill_in, foreign_flag, parse, parse_cell, usage
+from nanobanana_nb.prompting import OPTIONS, foreign_flag, parse, parse_cell, usage
 
 
 @pytest.mark.parametrize(
@@ -62,33 +62,6 @@ def test_a_cell_joins_its_first_line_and_keeps_its_inside() -> None:
     parsed = parse_cell("-a 1:1 a fox", "\n  in snow\r\n\n    deep\n")
     assert parsed.prompt == "a fox\n  in snow\n\n    deep"
     assert parse_cell("", "\n  in snow  \n").prompt == "in snow"
-
-
-@pytest.mark.parametrize(
-    ("prompt", "filled"),
-    [
-        ("a {animal} in {style}", "a fox in {style}"),
-        ("{{animal}} {animal}}", "{{animal}} {animal}}"),
-        ("{n} foxes", "3 foxes"),
-        ('{"animal": 1} {animal!r} {animal.x} {animal:>9} {n*3}', None),
-        (
-            "{_private} {flag} {things} $animal ${animal}x",
-            "{_private} {flag} {things} $animal $foxx",
-        ),
-        ("{tricky}", "{animal}"),
-    ],
-)
-def test_only_plain_names_are_filled_in(prompt, filled) -> None:
-    """No evaluation, one pass; JSON, CSS and templates in real prompts stay as typed."""
-    names = {
-        "animal": "fox", "n": 3, "_private": "p", "flag": True, "things": [1], "tricky": "{animal}",
-    }  # fmt: skip
-    assert fill_in(prompt, names)[0] == (prompt if filled is None else filled)
-
-
-def test_what_was_filled_in_is_told() -> None:
-    """The cell can show what was replaced by what."""
-    assert fill_in("{a} {a} {b}", {"a": 1})[1] == {"a": "1"}
 
 
 def test_midjourney_flags_are_noticed_not_converted() -> None:
