@@ -245,29 +245,37 @@ def gallery_card(
     failed for the same reason stands there once. `sheet` is one JPEG of them all, for front ends
     that show no HTML.
     """
-    good = [card for _, card in cards if not card.problem]
-    shared = [f for f in (good[0].facts if good else ()) if all(f in c.facts for c in good)]
-    folders = {card.folder for card in good}
-    folder = folders.pop() if len(folders) == 1 else ""
-    gaps = _alike(cards)
+    shared, folder = in_common(cards)
     cells = "".join(
         f'<div style="flex:0 1 {_SIDE}px;min-width:120px">{_cell(number, card, shared)}</div>'
         for number, card in cards
         if not card.problem
     )
-    notes = "".join(
-        f'<div style="max-width:640px;margin-top:8px">{_gap(numbers, alike)}</div>'
-        for numbers, alike in gaps
-    )
     grid = f'<div style="display:flex;flex-wrap:wrap;gap:12px;align-items:flex-start">{cells}</div>'
-    top = _headline(headline, dotted(*shared, price, folder))
+    top = top_line(headline, dotted(*shared, price, folder))
     bundle: Bundle = {
-        "text/html": f"<div {ROOT}>{top}{grid if cells else ''}{notes}</div>",
+        "text/html": f"<div {ROOT}>{top}{grid if cells else ''}{notes(cards)}</div>",
         "text/plain": "\n".join((dotted(headline, price), *gallery_lines(cards))),
     }
     if sheet:
         bundle["image/jpeg"] = base64_of(sheet)
     return bundle
+
+
+def in_common(cards: Sequence[tuple[int, Card]]) -> tuple[list[str], str]:
+    """The facts and the folder that all pictures share; the folder is empty if they do not."""
+    good = [card for _, card in cards if not card.problem]
+    shared = [f for f in (good[0].facts if good else ()) if all(f in c.facts for c in good)]
+    folders = {card.folder for card in good}
+    return shared, folders.pop() if len(folders) == 1 else ""
+
+
+def notes(cards: Sequence[tuple[int, Card]]) -> str:
+    """What stands below several pictures, as HTML: why some are missing, each reason once."""
+    return "".join(
+        f'<div style="max-width:640px;margin-top:8px">{_gap(numbers, alike)}</div>'
+        for numbers, alike in _alike(cards)
+    )
 
 
 def widget_view(model_id: str, without: str) -> Bundle:
@@ -307,7 +315,7 @@ def history_card(
     rows = "".join(_row(number, card) for number, card in enumerate(cards))
     bare = "list-style:none;margin:0;padding:0"
     body = (
-        f'<div {ROOT} style="max-width:680px">{_headline(headline, about)}'
+        f'<div {ROOT} style="max-width:680px">{top_line(headline, about)}'
         f'<ul style="{bare}">{rows}</ul>{_quiet([more] if more else [], margin=6)}</div>'
     )
     bundle: Bundle = {
@@ -564,7 +572,8 @@ def _failure(alike: Sequence[Card], label: str = "") -> str:
     )
 
 
-def _headline(headline: str, about: str) -> str:
+def top_line(headline: str, about: str) -> str:
+    """What stands above several pictures: how many there are, and what holds for all of them."""
     rest = f' <span style="opacity:.72">· {escape(about)}</span>' if about else ""
     return (
         f'<div style="{SMALL};margin-bottom:6px;overflow-wrap:break-word">'
