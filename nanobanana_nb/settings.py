@@ -6,6 +6,7 @@ import hashlib
 import os
 import secrets
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -22,6 +23,14 @@ BASE_URL: Final = "https://api.apixo.ai"
 HOW_TO_SET_THE_KEY: Final = (
     f"Set the environment variable {KEY_NAME} (in Colab: a Secret of that name), or call nb.login()"
 )
+_TEXTS: Final = {
+    "APIXO_BASE_URL": "base_url",
+    "NANOBANANA_SANDBOX": "sandbox",
+    "NANOBANANA_BUDGET": "budget",
+    "NANOBANANA_PUBLISH": "publish",
+    "NANOBANANA_PUBLISH_BASE": "publish_base",
+}
+"""Variables of the environment whose text is taken as it is."""
 SandboxMode = Literal["auto", "always", "never"]
 
 
@@ -71,6 +80,11 @@ class Settings:
     `task_retries` says how often a task that the model failed at is drawn again, each time at its
     price. `resend` says whether a submit to which the API itself answers 500, 502 or 503 is sent
     again: it assumes that such an answer means that no task was made, as the API's page does.
+    `publish` says where pictures of this machine are put for the API to fetch: a folder as fsspec
+    writes it (`s3://bucket/folder`), whose file system signs links, or that can be read by all
+    under the https address `publish_base`; or a function that is given a file and returns its
+    link. `styles` is the file of named styles. `embed` puts prompt and settings into the pictures
+    themselves.
     """
 
     api_key: Secret | None = None
@@ -86,6 +100,10 @@ class Settings:
     budget: Decimal | None = None
     task_retries: int = 0
     resend: bool = True
+    publish: str | Callable[[Path], str] | None = None
+    publish_base: str = ""
+    styles: Path | None = None
+    embed: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "base_url", _checked_base_url(self.base_url))
@@ -135,15 +153,14 @@ def _from_environment() -> dict[str, Any]:
     found: dict[str, Any] = {}
     if key := env.get(KEY_NAME) or _colab_secret():
         found["api_key"] = Secret(key)
-    if base_url := env.get("APIXO_BASE_URL"):
-        found["base_url"] = base_url
+    found |= {field: env[name] for name, field in _TEXTS.items() if env.get(name)}
     if home := env.get("NANOBANANA_HOME"):
         found["home"] = Path(home).expanduser()
         found["pictures"] = found["home"] / "pictures"
-    if sandbox := env.get("NANOBANANA_SANDBOX"):
-        found["sandbox"] = sandbox
-    if budget := env.get("NANOBANANA_BUDGET"):
-        found["budget"] = budget
+    if styles := env.get("NANOBANANA_STYLES"):
+        found["styles"] = Path(styles).expanduser()
+    if embed := env.get("NANOBANANA_EMBED"):
+        found["embed"] = embed.strip().lower() not in ("0", "false", "no", "off")
     for name in ("first_poll", "poll_interval"):
         if text := env.get(f"NANOBANANA_{name.upper()}"):
             found[name] = _seconds(name, text)

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
 import contextlib
 import io
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 import nanobanana_nb as nb
-from nanobanana_nb import RequestError, Sandbox, Studio, client, references
-from nanobanana_nb.references import Look
+from nanobanana_nb import Client, RequestError, Sandbox, Studio, client, references
+from nanobanana_nb.references import Look, References
 
 from .conftest import settings_for
 from .test_pictures import encoded, noisy
@@ -38,7 +44,11 @@ ANSWERS: dict[str, tuple[int, bytes]] = {
 class Host(BaseHTTPRequestHandler):
     """Somebody's host of pictures."""
 
+    seen: ClassVar[list[str]] = []
+
     def do_GET(self) -> None:
+        self.path = self.path.removesuffix("?signature=secret")
+        self.seen.append(self.path)
         if self.path == "/late":
             time.sleep(1)
         if self.path == "/huge":
@@ -52,7 +62,8 @@ class Host(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        with contextlib.suppress(OSError):
+            self.wfile.write(body)
 
     def log_message(self, *_: Any) -> None: ...
 
@@ -140,11 +151,12 @@ def test_a_link_that_the_network_keeps_from_us_is_kept(
 def test_what_is_neither_a_link_nor_a_file(studio: Studio, tmp_path: Path) -> None:
     """As it is refused by every other verb."""
     assert "neither a link" in refusal(studio, "nowhere.png")
-    assert "neither a link" in refusal(studio, tmp_path)
+    assert "is a folder; give a picture that is in it" in refusal(studio, tmp_path)
     for odd in ("a fox " * 2000, "~nobody-at-all/fox.png", "a\0b", "half \ud83d.png", ""):
         assert "neither a link" in refusal(studio, odd)
         assert len(refusal(studio, odd)) < 200
     assert "is not a picture" in refusal(studio, 3)
+    assert "a numpy array or a matplotlib figure" in refusal(studio, [1, 2])
     assert "is not a link" in refusal(studio, "ftp://example.com/x.png")
     assert "is not a plain link" in refusal(studio, "https://example.com/\ud83d.png")
 
@@ -186,9 +198,9 @@ def test_a_file_of_ones_own_is_only_for_the_embedded_sandbox(
     check_preview(found)
     check_preview(look(embedded, Image.new("RGBA", (3000, 10))))
     (tmp_path / "text.png").write_text("no picture")
-    assert "not a PNG, JPEG or WebP" in refusal(embedded, tmp_path / "text.png")
+    assert "'text.png' is not a picture" in refusal(embedded, tmp_path / "text.png")
     (tmp_path / "big.png").write_bytes(PNG + bytes(10_000_000))
-    assert "larger than the 10 MB" in refusal(embedded, tmp_path / "big.png")
+    check_preview(look(embedded, tmp_path / "big.png"))  # made smaller for the API
     assert embedded.wait(embedded.page()).total == 0
     embedded.close()
 
@@ -201,3 +213,166 @@ def test_looking_costs_nothing(sandbox: Sandbox, tmp_path: Path) -> None:
     assert sandbox.counts["submit"] == 0
     assert made.wait(made.page()).total == 0
     made.close()
+
+
+def refused_edit(studio: Studio, reference: Any) -> str:
+    """The one line with which an edit is refused."""
+    with pytest.raises(RequestError) as caught:
+        studio.wait(studio.edit(reference, "brighter"))
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def figure() -> Figure:
+    drawn = Figure(figsize=(3, 2))
+    drawn.subplots().plot([1, 3, 2])
+    return drawn
+
+
+IN_MEMORY = {
+    "bytes": lambda: (PNG, (640, 480)),
+    "bytearray": lambda: (bytearray(PNG), (640, 480)),
+    "memoryview": lambda: (memoryview(PNG), (640, 480)),
+    "data link": lambda: (f"data:image/png;base64,{base64.b64encode(PNG).decode()}", (640, 480)),
+    "Pillow": lambda: (noisy(64, 48), (64, 48)),
+    "Pillow CMYK": lambda: (Image.new("CMYK", (64, 48)), (64, 48)),
+    "Pillow file": lambda: (Image.open(io.BytesIO(PNG)), (640, 480)),
+    "numpy": lambda: (np.zeros((48, 64, 3), "uint8"), (64, 48)),
+    "numpy floats": lambda: (np.linspace(0, 1, 64 * 48).reshape(48, 64), (64, 48)),
+    "figure": lambda: (figure(), (300, 200)),
+    "axes": lambda: (figure().axes[0], (300, 200)),
+}
+
+
+@pytest.mark.parametrize("kind", IN_MEMORY)
+def test_pictures_that_are_in_no_file(tmp_path: Path, kind: str) -> None:
+    """Are put into one, named by what it holds: the same picture twice is the same file, by which
+    a cell finds again what it drew."""
+    with Sandbox(latency=0) as served:
+        made = References(tmp_path / "references", served)
+        first, second = (made.read(IN_MEMORY[kind]()[0]) for _ in range(2))
+        assert isinstance(first, Path)
+        assert first == second
+        assert first.parent == tmp_path / "references"
+        assert made.content(first) == first.stem
+        with Image.open(first) as image:
+            assert image.size == IN_MEMORY[kind]()[1]
+        assert made.link_to(first).startswith(served.url)
+        assert made.link_to(first) == made.link_to(first)
+
+
+def test_an_edit_of_what_is_in_memory(tmp_path: Path) -> None:
+    """Several kinds at once, in their order; only what was prepared is served."""
+    home = tmp_path / "home"
+    studio = Studio(nb.Settings.load(sandbox="always", home=home, pictures=home / "p"))
+    given = [np.zeros((30, 40), "uint8"), PNG, figure(), noisy(50, 20)]
+    made = studio.wait(studio.edit(given, "all of them"))
+    assert made.path.exists()
+    assert len(made.request.image_urls) == len(made.references) == 4
+    names = {link.rpartition("/")[2] for link in made.request.image_urls}
+    kept = {file.name for file in (home / "sandbox" / "references").iterdir()}
+    assert len(names) == 4
+    assert names <= kept
+    studio.close()
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        (b"", "What these 0 bytes hold is empty"),
+        (b"a fox", "What these 5 bytes hold is not a picture"),
+        (PNG[:30], "bytes hold is a PNG that is damaged"),
+        ("data:text/plain,hello", "holds no picture in base64"),
+        ("data:image/png;base64,!!!!", "holds no picture in base64"),
+        ("DATA:image/png;base64,aGVsbG8=", "The data: link is not a picture"),
+        ("data:image/svg+xml;base64,PHN2Zz48L3N2Zz4=", "The data: link is an SVG"),
+        (np.zeros((4, 4, 7)), "The array has the shape (4, 4, 7) and holds float64"),
+        (Image.new("RGB", (0, 5)), "The Pillow image has no pixels"),
+        ("file:///etc/passwd", "give the path itself, without file://"),
+        ("s3://bucket/fox.png", "is not a link that the API can fetch; it takes https://"),
+        ("javascript://x", "is not a link that the API can fetch"),
+        (open, "is not a picture; give a link"),
+    ],
+)
+def test_what_is_no_picture_in_memory(tmp_path: Path, given: Any, why: str) -> None:
+    """Said in one line, before anything is written."""
+    with pytest.raises(RequestError) as caught:
+        References(tmp_path / "references", None).read(given)
+    assert why in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 300
+    assert not (tmp_path / "references").exists()
+
+
+def test_numpy_and_matplotlib_are_not_loaded_for_others(tmp_path: Path) -> None:
+    """Whoever does not use them does not wait for them; nor for fsspec, or Pillow for a link."""
+    (tmp_path / "x.png").write_bytes(PNG)
+    code = (
+        "import sys; from pathlib import Path; from nanobanana_nb.references import References\n"
+        "References(Path(sys.argv[1]), None).read('https://example.com/x.png')\n"
+        "print(*{'PIL', 'numpy', 'matplotlib', 'fsspec'} & set(sys.modules))\n"
+        "References(Path(sys.argv[1]), None).read(Path(sys.argv[1]) / 'x.png')\n"
+        "References(Path(sys.argv[1]), None).read((Path(sys.argv[1]) / 'x.png').read_bytes())\n"
+        "print(*{'numpy', 'matplotlib', 'fsspec'} & set(sys.modules))"
+    )
+    arguments = [sys.executable, "-c", code, str(tmp_path)]
+    told = subprocess.run(arguments, capture_output=True, text=True, check=True).stdout
+    assert told.split() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("/page", "is not a picture: it is not a whole PNG, JPEG or WebP"),
+        ("/half.png", "is not a picture"),
+        ("/gone", "is not a picture: HTTP 404. Nothing was sent."),
+        ("/huge", "is larger than the 10 MB that the API takes"),
+        ("/busy", "could not be reached from here, so nothing was sent"),
+        ("closed", "could not be reached from here, so nothing was sent"),
+    ],
+)
+def test_a_link_is_looked_at_before_it_is_paid_for(
+    studio: Studio, sandbox: Sandbox, host: str, name: str, why: str
+) -> None:
+    """The API would take the money and then say INVALID_IMAGE_URL. No signature is shown."""
+    link = "http://127.0.0.1:9/x.png" if name == "closed" else host + name
+    told = refused_edit(studio, f"{link}?signature=secret")
+    assert why in told
+    assert link in told
+    assert "secret" not in told
+    assert sandbox.counts["submit"] == 0
+    assert studio.wait(studio.page()).total == 0
+
+
+def test_a_link_that_was_good_is_not_fetched_again(sandbox: Sandbox, host: str) -> None:
+    """For ten minutes, and once for all that ask at the same time; a bad one each time."""
+    Host.seen.clear()
+    now = [100.0]
+    made = References(Path("nowhere"), None, clock=lambda: now[0])
+
+    async def main() -> None:
+        async with Client("k", base_url=sandbox.url) as api:
+            link = f"{host}/fox.png"
+            asked = [made.link(link, api) for _ in range(20)]
+            assert set(await asyncio.gather(*asked)) == {link}
+            now[0] += references.TRUSTED - 1
+            await made.link(link, api)
+            assert Host.seen == ["/fox.png"]
+            now[0] += 2
+            await made.link(link, api)
+            assert Host.seen == ["/fox.png"] * 2
+            for _ in range(2):
+                with pytest.raises(RequestError):
+                    await made.link(f"{host}/gone", api)
+            assert Host.seen[2:] == ["/gone"] * 2
+
+    asyncio.run(main())
+
+
+def test_a_living_result_is_not_looked_at(studio: Studio, sandbox: Sandbox) -> None:
+    """It was downloaded from that very link."""
+    fox = studio.wait(studio.generate("a fox"))
+    downloads = sandbox.counts["download"]
+    dawn = studio.wait(studio.edit(fox, "at sunrise"))
+    assert dawn.request.image_urls == (fox.url,)
+    assert sandbox.counts["download"] == downloads + 2  # by the sandbox, and of the new one
