@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from . import outcomes
+from . import metadata, outcomes
 from .client import Client, chance
 from .errors import (
     AccessDenied,
@@ -25,7 +25,8 @@ from .errors import (
     WaitTimeout,
 )
 from .ledger import Ledger
-from .models import Succeeded
+from .metadata import MAX_LINEAGE, Drawn
+from .models import MODEL, Succeeded
 from .outcomes import Outcome
 from .pacing import DOWNLOAD_TRIES
 from .pictures import PictureStore, StoredPicture
@@ -44,13 +45,15 @@ FORGOTTEN: Final = 7 * LINK_LIFE
 class Collector:
     """Brings accepted tasks home. `wall` is Unix time.
 
-    `forgetful` says that the API forgets its tasks when we end: it is our own sandbox.
+    `forgetful` says that the API forgets its tasks when we end: it is our own sandbox. `embed` says
+    that pictures are stored with what they were drawn from in them.
     """
 
     client: Client
     ledger: Ledger
     store: PictureStore
     forgetful: bool = False
+    embed: bool = False
     wall: Callable[[], float] = time.time
 
     async def bring_home(self, row: TaskRow, track: Tracker, *, mine: bool = False) -> Outcome:
@@ -154,9 +157,10 @@ class Collector:
         if row.state == "ready":
             await self.ledger.move(row.id, "fetching")
         pictures = []
+        drawn = await self._drawn(row) if self.embed else None
         try:
             for position in range(len(row.pictures)):
-                there = kept.get(position) or await self._download(row, position)
+                there = kept.get(position) or await self._download(row, position, drawn)
                 pictures.append(there)
         except DownloadError as error:
             raise await self._not_fetched(row, error) from None
@@ -188,7 +192,24 @@ class Collector:
             gone=error.gone,
         )
 
-    async def _download(self, row: TaskRow, position: int) -> StoredPicture:
+    async def _drawn(self, row: TaskRow) -> Drawn:
+        """What is put into the pictures of a task: its settings, and from whom it descends."""
+        ancestors: dict[str, Drawn] = {}
+        contents: dict[str, str] = {}
+        generation = [row]
+        with contextlib.suppress(LedgerError):  # the picture is more than its family
+            while generation and len(ancestors) < MAX_LINEAGE:
+                parents = [(one, await self.ledger.parents(one.id)) for one in generation]
+                generation = []
+                for child, parent in ((one, old) for one, found in parents for old in found):
+                    contents |= {one.url: one.sha256 for one in parent.pictures}
+                    if parent.id not in (row.id, *ancestors):
+                        ancestors[parent.id] = _ancestor(parent, child)
+                        generation.append(parent)
+        known = [_by_content(one, contents) for one in (_of_row(row), *ancestors.values())]
+        return replace(known[0], lineage=tuple(known[1 : MAX_LINEAGE + 1]))
+
+    async def _download(self, row: TaskRow, position: int, drawn: Drawn | None) -> StoredPicture:
         url = row.pictures[position].url
         for tries in range(1, DOWNLOAD_TRIES + 1):
             try:
@@ -196,7 +217,7 @@ class Collector:
                 await self.client.download(url, incoming.write)
                 note = _sidecar(row, position, url)
                 return await asyncio.to_thread(
-                    self.store.keep, incoming, row.request.prompt, row.id, row.created, note
+                    self.store.keep, incoming, row.request.prompt, row.id, row.created, note, drawn
                 )
             except DownloadError as error:
                 if tries == DOWNLOAD_TRIES:
@@ -217,6 +238,37 @@ class Collector:
     def _age(self, row: TaskRow) -> float:
         """Seconds since the task was sent."""
         return max(0.0, self.wall() - (row.sent or row.created))
+
+
+def _of_row(row: TaskRow) -> Drawn:
+    return Drawn(
+        row.request.prompt,
+        row.request.aspect_ratio,
+        row.request.output_format,
+        row.references,
+        row.created,
+        row.task_id or "",
+        model=metadata.SANDBOX if row.origin == "sandbox" else MODEL,
+    )
+
+
+def _ancestor(parent: TaskRow, child: TaskRow) -> Drawn:
+    """A task as an ancestor, with that of its pictures from which the child was drawn."""
+    wanted = {*child.references}
+    used = [one for one in parent.pictures if {one.sha256, one.url} & wanted]
+    picture = next(iter((*used, *parent.pictures)), PictureRow(""))
+    return replace(
+        _of_row(parent),
+        task_id="",
+        width=picture.width,
+        height=picture.height,
+        sha256=picture.sha256,
+    )
+
+
+def _by_content(drawn: Drawn, contents: Mapping[str, str]) -> Drawn:
+    """The same with the content of pictures of ours in place of links to them."""
+    return replace(drawn, references=tuple(contents.get(one, one) for one in drawn.references))
 
 
 def _sidecar(row: TaskRow, position: int, url: str) -> dict[str, Any]:

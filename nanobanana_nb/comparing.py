@@ -7,11 +7,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from . import display, links, pictures
+from . import display, links, metadata, pictures
 from .errors import DownloadError, RequestError
-from .models import ImageRequest
 from .results import Generation, Picture, short_path
-from .sidecars import Sidecar, read_sidecar
 
 Side = Generation | Picture | Path
 
@@ -97,7 +95,7 @@ def _card_of_file(file: Path) -> display.Card:
             size = _size(width, height, str(image.format).lower())
     except DownloadError:
         raise RequestError(f"{file} is not a whole PNG, JPEG or WebP picture.") from None
-    drawn = _request(file)
+    drawn = metadata.read_file(file)
     return display.Card(
         drawn.prompt if drawn else file.name,
         preview,
@@ -109,15 +107,9 @@ def _card_of_file(file: Path) -> display.Card:
     )
 
 
-def _request(file: Path) -> ImageRequest | None:
-    """What a picture of ours was drawn from, as its sidecar has it."""
-    beside = read_sidecar(file.with_suffix(".json"))
-    return beside.request if isinstance(beside, Sidecar) and beside.file == file else None
-
-
 def _facts(ratio: str, size: str) -> tuple[str, ...]:
-    """`auto` says nothing of the ratio that it became."""
-    return (size,) if ratio == "auto" else (ratio, size)
+    """`auto` says nothing of the ratio that it became, and other tools may know none."""
+    return (size,) if ratio in ("", "auto") else (ratio, size)
 
 
 def _size(width: int, height: int, format_: str) -> str:

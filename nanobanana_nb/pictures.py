@@ -25,8 +25,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from . import sidecars
+from . import metadata, sidecars
 from .errors import ConfigError, DownloadError, RequestError
+from .metadata import Drawn
+from .protocol import clean
 from .sidecars import Sidecar
 
 if TYPE_CHECKING:
@@ -83,18 +85,21 @@ class PictureStore:
         id: str,  # noqa: A002
         created: float,
         sidecar: Mapping[str, Any] | None = None,
+        drawn: Drawn | None = None,
     ) -> StoredPicture:
         """Check what was downloaded and put it on disk; `DownloadError` if it is no picture.
 
-        `created` (Unix seconds) and `id` go into the name, with a few words of the prompt, and
-        `sidecar` into the JSON file beside it. What is there already, because we were killed
-        before the ledger knew of it, is not stored again.
+        `created` (Unix seconds) and `id` go into the name, with a few words of the prompt,
+        `sidecar` into the JSON file beside it, and `drawn` into the picture itself. What is there
+        already, because we were killed before the ledger knew of it, is not stored again.
         """
         data = incoming.getvalue()
         with decoded(data) as image:
             suffix = SUFFIXES[str(image.format)]
             width, height = image.size
             preview = make_preview(image)
+            if drawn is not None:
+                data = _labelled(data, image, drawn)
         name = f"{time.strftime('%Y%m%d-%H%M%S', time.localtime(created))}-{slug(prompt)}-{id}"
         sha256 = hashlib.sha256(data).hexdigest()
         found = {"sha256": sha256, "size": len(data), "width": width, "height": height}
@@ -271,34 +276,95 @@ def _reduced(image: Image.Image, side: int) -> Image.Image:
     return source.resize(size, Image.Resampling.LANCZOS, reducing_gap=1.0)
 
 
-def save_copy(file: Path, target: Path) -> Path:
-    """Copy a stored picture to `target`: a folder keeps its name, another suffix converts it."""
-    target = check_target(target)
-    if target.is_dir():
-        target = target / file.name
-    if _SAVE_AS.get(target.suffix.lower()) == _SAVE_AS.get(file.suffix.lower()):
-        target.write_bytes(file.read_bytes())
-        return target
+def save_copy(file: Path, target: str | os.PathLike[str], drawn: Drawn | None = None) -> Path:
+    """Copy a stored picture to `target`: a folder keeps its name, another suffix converts it.
+
+    `drawn` is put into the copy; without it, the copy has what the file has. Raises `RequestError`
+    where nothing can be written.
+    """
+    path = check_target(target)
+    if path.is_dir():
+        path = path / file.name
+    kind = _SAVE_AS[path.suffix.lower()]
+    data = _read(file)
+    if kind != _SAVE_AS.get(file.suffix.lower()):
+        drawn = drawn or metadata.read_ours(data)
+        data = _converted(file, kind)
+    if drawn is not None:
+        if _is_same(file, path):
+            raise RequestError(f"{path} is the stored picture itself; give another name.")
+        with decoded(data) as image:
+            data = _labelled(data, image, drawn)
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise RequestError(f"Cannot save to {_shown(path)}: {error.strerror}.") from None
+    return path
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise RequestError(f"{file} cannot be read: {error.strerror}.") from None
+
+
+def _labelled(data: bytes, image: Image.Image, drawn: Drawn) -> bytes:
+    """The picture with what it was drawn from in it; as it is if that does it any harm."""
+    try:
+        labelled = metadata.embed(data, replace(drawn, width=image.width, height=image.height))
+        with decoded(labelled) as again:
+            same = again.size == image.size and again.tobytes() == image.tobytes()
+    except Exception:  # noqa: BLE001 - a picture that was paid for is not lost for its label
+        return data
+    return labelled if same else data
+
+
+def _converted(file: Path, kind: str) -> bytes:
+    buffer = io.BytesIO()
     with decoded(file) as image:
-        converted = image.convert("RGB") if target.suffix.lower() in (".jpg", ".jpeg") else image
-        converted.save(target, _SAVE_AS[target.suffix.lower()])
-    return target
+        (image.convert("RGB") if kind == "JPEG" else image).save(buffer, kind)
+    return buffer.getvalue()
+
+
+def _is_same(file: Path, path: Path) -> bool:
+    try:
+        return path.samefile(file)
+    except OSError:
+        return False
+
+
+def _shown(path: object) -> str:
+    return clean(path, 120)
 
 
 def check_target(target: str | os.PathLike[str]) -> Path:
     """The path to save to, if that can work; raises `RequestError` otherwise."""
-    path = Path(target).expanduser()
+    try:
+        return _checked_target(Path(target).expanduser())
+    except (TypeError, ValueError, RuntimeError, OSError) as error:
+        if isinstance(error, RequestError):
+            raise
+        why = getattr(error, "strerror", None) or str(error)
+        raise RequestError(f"Cannot save to {_shown(target)}: {why}.") from None
+
+
+def _checked_target(path: Path) -> Path:
+    with contextlib.suppress(FileNotFoundError):
+        path.lstat()  # no system takes a name with a NUL, or one that is too long
     if path.is_dir():
         folder = path
     elif path.suffix.lower() in _SAVE_AS:
         folder = path.parent
     else:
         raise RequestError(
-            f"Cannot save to {path}: it is not a folder, and a file needs one of the endings "
-            f"{', '.join(_SAVE_AS)}."
+            f"Cannot save to {_shown(path)}: it is not a folder, and a file needs one of the "
+            f"endings {', '.join(_SAVE_AS)}."
         )
     if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise RequestError(f"Cannot save to {path}: the folder {folder} cannot be written.")
+        raise RequestError(
+            f"Cannot save to {_shown(path)}: the folder {_shown(folder)} cannot be written."
+        )
     return path
 
 

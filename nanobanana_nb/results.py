@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, overload
 
 from . import display, pictures
 from .errors import DownloadError, NanoBananaError, RequestError, SubmitUnknown, WaitTimeout
-from .models import PRICE, ImageRequest
+from .metadata import SANDBOX, Drawn
+from .models import MODEL, PRICE, ImageRequest
 from .rows import PictureRow, TaskRow
 
 if TYPE_CHECKING:
@@ -37,6 +39,8 @@ class Maker(Protocol):
     def star(self, id: str, on: bool) -> Coroutine[Any, Any, Any]: ...  # noqa: A002
 
     def note(self, id: str, text: str) -> Coroutine[Any, Any, Any]: ...  # noqa: A002
+
+    def lineage(self, id: str) -> Coroutine[Any, Any, Any]: ...  # noqa: A002
 
     def submit_again(self, attempt_id: str) -> Coroutine[Any, Any, Generation]: ...
 
@@ -65,7 +69,7 @@ class Picture:
 
     def save(self, target: PathLike) -> Path:
         """Save a copy as `target`, or into it if it is a folder; another ending converts it."""
-        return pictures.save_copy(self.path, Path(target))
+        return pictures.save_copy(self.path, target)
 
     @property
     def format(self) -> str:
@@ -147,9 +151,13 @@ class Generation:
         """The full picture, loaded with Pillow."""
         return self.image.pil()
 
-    def save(self, target: PathLike) -> Path:
-        """Save a copy as `target`, or into it if it is a folder; another ending converts it."""
-        return self.image.save(target)
+    def save(self, target: PathLike, *, embed: bool = False) -> Path:
+        """Save a copy as `target`, or into it if it is a folder; another ending converts it.
+
+        With `embed` the copy has prompt, settings and lineage in it, for `nb.load`.
+        """
+        image = self.image
+        return pictures.save_copy(image.path, target, self._drawn() if embed else None)
 
     def edit(self, prompt: str, **options: Any) -> Any:
         """A new picture that goes on from this one ($0.03); options as for `nb.generate`."""
@@ -160,6 +168,12 @@ class Generation:
         """The same request `count` times more, each $0.03."""
         maker = self._maker()
         return maker.wait(maker.vary(self, count))  # type: ignore[no-any-return]
+
+    @property
+    def lineage(self) -> Any:
+        """The `Lineage`: what it was drawn from, step by step, and what was drawn from it."""
+        maker = self._maker()
+        return maker.wait(maker.lineage(self.id))
 
     def star(self, on: bool = True) -> Generation:
         """Mark it, so that `nb.history(starred=True)` finds it; `star(False)` takes that back."""
@@ -198,6 +212,31 @@ class Generation:
             return display.picture_card(cards[0], pictures.shrink(cards[0].preview))
         headline = f"{len(cards)} pictures from one task"
         return _gallery_bundle(list(enumerate(cards)), headline, self._price())
+
+    def _drawn(self) -> Drawn:
+        """What a copy says of it; its lineage as far as the ledger can be asked."""
+        ancestors: tuple[Generation, ...] = ()
+        with contextlib.suppress(NanoBananaError):
+            ancestors = tuple(self.lineage.ancestors)
+        known = {one.url: one.sha256 for each in ancestors for one in each.images}
+        lineage = tuple(one._of_own(known) for one in reversed(ancestors))
+        own = replace(self._of_own(known), task_id=self.task_id, sha256="")
+        return replace(own, lineage=lineage)
+
+    def _of_own(self, known: Mapping[str, str]) -> Drawn:
+        """Without its lineage; `known` are the contents of pictures by their links."""
+        picture = self.images[0] if self.images else None
+        return Drawn(
+            self.prompt,
+            self.request.aspect_ratio,
+            self.request.output_format,
+            tuple(known.get(one, one) for one in self.references),
+            self.created.timestamp(),
+            model=SANDBOX if self.sandbox else MODEL,
+            width=picture.width if picture else 0,
+            height=picture.height if picture else 0,
+            sha256=picture.sha256 if picture else "",
+        )
 
     def _maker(self) -> Maker:
         if self.maker is None:
@@ -279,9 +318,9 @@ class Gallery(Sequence[Generation]):
     def __getitem__(self, index: int) -> Generation: ...
 
     @overload
-    def __getitem__(self, index: slice) -> Self: ...
+    def __getitem__(self, index: slice) -> Gallery: ...
 
-    def __getitem__(self, index: int | slice) -> Generation | Self:
+    def __getitem__(self, index: int | slice) -> Generation | Gallery:
         if isinstance(index, slice):
             return self._with(self._generations[index])
         return self._generations[index]
@@ -311,7 +350,7 @@ class Gallery(Sequence[Generation]):
 
     def save(self, folder: PathLike) -> list[Path]:
         """Save a copy of every picture into a folder."""
-        target = Path(folder)
+        target = Path(folder).expanduser()
         target.mkdir(parents=True, exist_ok=True)
         return [picture.save(target) for picture in self.images]
 
@@ -321,9 +360,9 @@ class Gallery(Sequence[Generation]):
     def _repr_mimebundle_(self, **_: object) -> display.Bundle:
         return _gallery_bundle(self._numbered(), *self._headline())
 
-    def _with(self, generations: Iterable[Generation]) -> Self:
-        """The same kind of gallery with others in it."""
-        return type(self)(generations)
+    def _with(self, generations: Iterable[Generation]) -> Gallery:
+        """What a slice is."""
+        return Gallery(generations)
 
     def _numbered(self) -> list[tuple[int, display.Card]]:
         return [(number, card) for number, one in enumerate(self) for card in one.cards()]
