@@ -1,15 +1,13 @@
-"""`History`: what was drawn, newest first, as a list to look through or a table to reckon with."""
+"""`History`: what was drawn, to look through or to reckon with; `Lineage`: what from what."""
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Any, Final, Self
+from typing import Any, Final, overload
 
-from . import display, pictures
-from .errors import RequestError
+from . import display, links, pictures, strips, tables
 from .results import Gallery, Generation, when
 
 SHOWN: Final = 20
@@ -17,6 +15,11 @@ SHOWN: Final = 20
 _PREVIEW: Final = 192
 """Pixels: twice those on the page, for fine screens."""
 _PREVIEW_BYTES: Final = 6_000
+CHILDREN: Final = 8
+"""Children that a lineage shows."""
+_STEP: Final = 224
+"""Pixels of a picture in a lineage: twice those on the page."""
+_STEP_BYTES: Final = 5_000
 
 
 @dataclass(frozen=True)
@@ -29,11 +32,123 @@ class Page:
 
 @dataclass(frozen=True)
 class Lineage:
-    """What a result was drawn from, in the order of its references, and what was drawn from it,
-    newest first."""
+    """Where a result comes from, and what came of it.
 
-    parents: Gallery
+    `parents` are what it was drawn from, in the order of its references, `children` what was drawn
+    from it, newest first, and `ancestors` all that led to it, the oldest first. `origins` holds the
+    parents of everybody in it, by id.
+    """
+
+    itself: Generation
+    origins: Mapping[str, Gallery]
     children: Gallery
+
+    @property
+    def parents(self) -> Gallery:
+        """What it was drawn from, in the order of its references."""
+        return self.origins.get(self.itself.id, Gallery(()))
+
+    @property
+    def ancestors(self) -> Gallery:
+        """All that led to it, the first ones first, each once."""
+        found = [one for step in self._steps() for _, sources in step for one in sources]
+        return Gallery({one.id: one for one in found if isinstance(one, Generation)}.values())
+
+    def __repr__(self) -> str:
+        steps, before = self._groups(_bare)
+        children = [_bare(one) for one in self.children[:CHILDREN]]
+        return strips.lineage_text(
+            steps, _bare(self.itself), children, before=before, more=self._more()
+        )
+
+    def _repr_mimebundle_(self, **_: object) -> display.Bundle:
+        known: dict[str, display.Card] = {}
+
+        def small(one: Generation) -> display.Card:
+            if one.id not in known:
+                known[one.id] = _small(one)
+            return known[one.id]
+
+        steps, before = self._groups(small)
+        itself, children = small(self.itself), [small(one) for one in self.children[:CHILDREN]]
+        sheet = pictures.contact_sheet([card.preview for card in known.values()])
+        return strips.lineage_card(steps, itself, children, sheet, before=before, more=self._more())
+
+    def _more(self) -> int:
+        """Children that are not shown."""
+        return max(0, len(self.children) - CHILDREN)
+
+    def _groups(
+        self, card: Callable[[Generation], display.Card]
+    ) -> tuple[list[list[strips.Group]], bool]:
+        """What is shown of the way to it, and whether there is more of it."""
+        shown, steps = [], self._steps()
+        for step in steps:
+            groups = []
+            for child, sources in step:
+                cards = [card(s) if isinstance(s, Generation) else _named(s) for s in sources]
+                groups.append(strips.Group(cards, child.prompt if len(step) > 1 else ""))
+            shown.append(groups)
+        first = [one for _, sources in steps[0] for one in sources] if steps else []
+        return shown, any(isinstance(one, Generation) and self._cut_off(one) for one in first)
+
+    def _cut_off(self, one: Generation) -> bool:
+        """Whether it was drawn from something that was not looked for any more."""
+        return one.id not in self.origins and bool(one.references or one.request.image_urls)
+
+    def _steps(self) -> list[list[tuple[Generation, list[Generation | str]]]]:
+        """The way to it: in each step those who were drawn from something, and from what."""
+        steps, seen, step = [], {self.itself.id}, [self.itself]
+        while step:
+            drawn = [(one, self._sources(one)) for one in step if one.id in self.origins]
+            if drawn := [pair for pair in drawn if pair[1]]:
+                steps.append(drawn)
+            step = []
+            for _, sources in drawn:
+                for source in sources:
+                    if isinstance(source, Generation) and source.id not in seen:
+                        seen.add(source.id)
+                        step.append(source)
+        return steps[::-1]
+
+    def _sources(self, one: Generation) -> list[Generation | str]:
+        """What it was drawn from, in order: results of this home, others by their names."""
+        links, known = one.request.image_urls, self.origins[one.id]
+        contents = one.references or links
+        found: list[Generation | str] = []
+        for content in contents:
+            holder = next((each for each in known if _holds(each, content)), None)
+            found.append(holder or _name_of(content))
+        return found
+
+
+def _holds(one: Generation, content: str) -> bool:
+    """Whether one of its pictures has this content, a sha256 or a link."""
+    return any(content in (picture.sha256, picture.url) for picture in one.images)
+
+
+def _name_of(content: str) -> str:
+    """What a picture that is not of this home is called: a link without its query, which may hold
+    a signature, or the beginning of its hash."""
+    if "://" not in content:
+        return f"a file of yours, sha256 {content[:8]}"
+    parts = links.split(content)
+    return links.shorten(f"{parts.hostname}{parts.path}", 120)
+
+
+def _named(name: str) -> display.Card:
+    return display.Card(name, state=strips.ELSEWHERE)
+
+
+def _bare(one: Generation) -> display.Card:
+    """Its card without a picture, which text does not show; nothing is read for it."""
+    return replace(one, maker=None).cards()[0]
+
+
+def _small(one: Generation) -> display.Card:
+    """Its card with a small picture."""
+    card = one.cards()[0]
+    return replace(card, preview=pictures.shrink(card.preview, _STEP, _STEP_BYTES))
 
 
 class History(Gallery):
@@ -46,15 +161,18 @@ class History(Gallery):
         super().__init__(generations)
         self.asked = asked
 
+    @overload
+    def __getitem__(self, index: int) -> Generation: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> History: ...
+
+    def __getitem__(self, index: int | slice) -> Generation | Gallery:
+        return super().__getitem__(index)
+
     def to_pandas(self) -> Any:
         """A pandas DataFrame with a row for each; `created` in UTC, `cost` in US dollars."""
-        try:
-            pandas = importlib.import_module("pandas")
-        except ImportError:
-            raise RequestError("to_pandas() needs pandas; run %pip install pandas.") from None
-        table = pandas.DataFrame([_columns(one) for one in self], columns=list(_TYPES))
-        table["created"] = pandas.to_datetime(table["created"], utc=True)
-        return table.astype({name: kind for name, kind in _TYPES.items() if kind})
+        return tables.frame(self)
 
     def __repr__(self) -> str:
         if not self:
@@ -72,8 +190,8 @@ class History(Gallery):
         ]
         return display.history_card(small, *self._headline(), self._more(), sheet)
 
-    def _with(self, generations: Iterable[Generation]) -> Self:
-        return type(self)(generations, self.asked)
+    def _with(self, generations: Iterable[Generation]) -> History:
+        return History(generations, self.asked)
 
     def _headline(self) -> tuple[str, str]:
         """What there is with its price, and how many have no picture."""
@@ -90,50 +208,6 @@ class History(Gallery):
         if self.asked:
             return f"Nothing in the history matches “{self.asked}”."
         return "Nothing was drawn yet. Try: %nanobanana a fox in watercolor"
-
-
-_TYPES: Final = {
-    "created": "",
-    "prompt": "str",
-    "aspect_ratio": "str",
-    "output_format": "str",
-    "image_urls": "object",
-    "state": "str",
-    "cost": "float64",
-    "seconds": "float64",
-    "width": "Int64",
-    "height": "Int64",
-    "path": "object",
-    "url": "object",
-    "task_id": "str",
-    "id": "str",
-    "starred": "bool",
-    "note": "str",
-    "error": "str",
-}
-
-
-def _columns(one: Generation) -> dict[str, Any]:
-    picture = one.images[0] if one.images else None
-    return {
-        "created": one.created,
-        "prompt": one.prompt,
-        "aspect_ratio": one.request.aspect_ratio,
-        "output_format": one.request.output_format,
-        "image_urls": list(one.request.image_urls),
-        "state": one.standing,
-        "cost": float(one.cost),
-        "seconds": one.seconds,
-        "width": picture.width if picture else None,
-        "height": picture.height if picture else None,
-        "path": str(picture.path) if picture else None,
-        "url": picture.url if picture else None,
-        "task_id": one.task_id,
-        "id": one.id,
-        "starred": one.starred,
-        "note": one.remark,
-        "error": str(one.error or ""),
-    }
 
 
 def _entry(one: Generation) -> display.Card:

@@ -6,8 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from . import prompting
+from . import prompting, templates
 from .errors import RequestError
+from .presets import Style
 from .prompting import Line
 
 _WIDTH: Final = 88
@@ -19,13 +20,15 @@ _FRAGILE: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 @dataclass(frozen=True)
 class Draft:
-    """What is asked for. `references` are links or paths of files."""
+    """What is asked for. `references` are links or paths of files; ratio and format are what the
+    `style` has where they are not given."""
 
     prompt: str
     aspect_ratio: str = ""
     output_format: str = "png"
     references: tuple[str, ...] = ()
     count: int = 1
+    style: Style | None = None
 
 
 def magic_line(draft: Draft) -> str | None:
@@ -69,12 +72,14 @@ def _keywords(draft: Draft) -> list[str]:
     keywords = []
     if ratio := _ratio(draft):
         keywords.append(f"aspect_ratio={_literal(ratio)}")
-    if draft.output_format != "png":
-        keywords.append(f"output_format={_literal(draft.output_format)}")
+    if format_ := _format(draft):
+        keywords.append(f"output_format={_literal(format_)}")
     if draft.references:
         keywords.append(f"image_urls=[{', '.join(map(_literal, draft.references))}]")
     if draft.count != 1:
         keywords.append(f"count={draft.count}")
+    if draft.style:
+        keywords.append(f"style={_literal(draft.style.name)}")
     return keywords
 
 
@@ -88,12 +93,14 @@ def _options(draft: Draft) -> list[str]:
     options = []
     if ratio := _ratio(draft):
         options.append(f"-a {_quoted(ratio)}")
-    if draft.output_format != "png":
-        options.append(f"-f {_quoted(draft.output_format)}")
+    if format_ := _format(draft):
+        options.append(f"-f {_quoted(format_)}")
     options += [f"-i {_quoted(_reference(text))}" for text in draft.references]
     if draft.count != 1:
         options.append(f"-n {draft.count}")
-    if _could_be_filled_in(draft.prompt):
+    if draft.style:
+        options.append(f"--style {_quoted(draft.style.name)}")
+    if templates.has_fields(draft.prompt):
         options.append("--raw")
     return options
 
@@ -101,7 +108,15 @@ def _options(draft: Draft) -> list[str]:
 def _ratio(draft: Draft) -> str:
     """The ratio, empty where it is the one drawn without being told."""
     default = "auto" if draft.references else "1:1"
+    if draft.style:
+        default = draft.style.own_ratio or default
     return "" if draft.aspect_ratio == default else draft.aspect_ratio
+
+
+def _format(draft: Draft) -> str:
+    """The format, empty where it is the one drawn without being told."""
+    default = (draft.style.output_format if draft.style else "") or "png"
+    return "" if draft.output_format == default else draft.output_format
 
 
 def _reference(text: str) -> str:
@@ -114,12 +129,6 @@ def _quoted(value: str) -> str:
     if re.fullmatch(r"[^\s\"']\S*", value):
         return value
     return f"'{value}'" if '"' in value else f'"{value}"'
-
-
-def _could_be_filled_in(prompt: str) -> bool:
-    """Whether the prompt would change if each of its words were a variable."""
-    _, replaced = prompting.fill_in(prompt, dict.fromkeys(re.findall(r"\w+", prompt), ""))
-    return bool(replaced)
 
 
 def _is_one_line(typed: str) -> bool:
@@ -140,9 +149,10 @@ def _meant(draft: Draft) -> dict[str, object]:
     """The options as they should be read."""
     options = {
         "aspect_ratio": _ratio(draft),
-        "format": draft.output_format if draft.output_format != "png" else "",
+        "format": _format(draft),
         "image": [_reference(text) for text in draft.references],
         "count": str(draft.count) if draft.count != 1 else "",
-        "raw": _could_be_filled_in(draft.prompt),
+        "style": draft.style.name if draft.style else "",
+        "raw": templates.has_fields(draft.prompt),
     }
     return {name: value for name, value in options.items() if value}

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 from typing import Final
 
-from . import accounting, links, outcomes, pictures, protocol, sandbox, screen
+from . import accounting, links, outcomes, pictures, protocol, sandbox, screen, stylebook
+from .archive import Lineage
 from .client import Client
 from .collecting import Collector
 from .errors import NanoBananaError, RequestError, TaskNotFound
@@ -20,15 +23,22 @@ from .ordering import Ordering
 from .outcomes import Outcome
 from .pacing import Schedule
 from .pictures import PictureStore
+from .presets import Style
+from .publishing import Publisher
 from .references import References
 from .results import Gallery, Generation, Maker, local_time, pictures_of
 from .rows import UNFINISHED, Account, TaskRow
 from .settings import Secret, Settings
+from .stylebook import StyleBook
 from .submitting import Submitter
 from .tasks import Order, TaskRunner, Terms
 
 QUIET: Final = 1.0
 """Seconds after the last task before the balance is noted."""
+ANCESTORS: Final = 30
+"""Tasks of a lineage whose origins are looked for."""
+LOOKED_AT: Final = 200
+"""Tasks in which the words of a style are looked for."""
 
 
 class Workshop:
@@ -59,8 +69,13 @@ class Workshop:
         )
         self.ledger = Ledger(self.settings.ledger)
         self.runner = self._runner()
-        references = References(self.settings.home / "references", self._sandbox)
-        self.ordering = Ordering(self.ledger, references, self.account, self.sandboxed)
+        publisher = Publisher(
+            settings.publish,
+            settings.publish_base,
+            loopback_allowed=self.client.on_this_machine,
+        )
+        references = References(self.settings.home / "references", self._sandbox, publisher)
+        self.ordering = Ordering(self.ledger, references, self.account, self.sandboxed, self.client)
 
     def _runner(self) -> TaskRunner:
         store = store_of(self.settings)
@@ -68,7 +83,13 @@ class Workshop:
         folders = (self.settings.home, self.settings.pictures)
         return TaskRunner(
             Submitter(self.client, self.ledger, lambda: pictures.check_room(folders)),
-            Collector(self.client, self.ledger, store, forgetful=self.sandboxed),
+            Collector(
+                self.client,
+                self.ledger,
+                store,
+                forgetful=self.sandboxed,
+                embed=self.settings.embed,
+            ),
             self.account,
             self._money,
         )
@@ -100,6 +121,35 @@ class Workshop:
     def remembered(self, rows: Sequence[TaskRow]) -> Gallery:
         """Tasks as the ledger knows them."""
         return self._results([outcomes.of(row) for row in rows])
+
+    async def lineage(self, row: TaskRow) -> Lineage:
+        """What a task was drawn from, step by step, and what was drawn from it."""
+        origins: dict[str, Gallery] = {}
+        waiting = deque([row])
+        while waiting and len(origins) <= ANCESTORS:
+            one = waiting.popleft()
+            if one.id not in origins:
+                parents = await self.ledger.parents(one.id)
+                origins[one.id] = self.remembered(parents)
+                waiting.extend(parents)
+        children = self.remembered(await self.ledger.children(row.id))
+        return Lineage(self.remembered([row])[0], origins, children)
+
+    async def style_book(self, known: Mapping[str, Style], file: Path) -> StyleBook:
+        """These styles with the latest pictures drawn in each; `file` is where more are added."""
+        drawn = {name: self.remembered(await self._drawn_in(one)) for name, one in known.items()}
+        return StyleBook(known, drawn, file)
+
+    async def _drawn_in(self, style: Style) -> list[TaskRow]:
+        """The latest stored tasks whose prompts wear the style."""
+        found: list[TaskRow] = []
+        words, offset, total = " ".join(style.pieces), 0, 1 if style.pieces else 0
+        while offset < min(total, LOOKED_AT) and len(found) < stylebook.SHOWN:
+            rows, total = await self.ledger.page(words, offset=offset, limit=2 * stylebook.SHOWN)
+            worn = [row for row in rows if style.is_worn_by(row.request.prompt)]
+            found += [row for row in worn if row.state == "stored"]
+            offset += 2 * stylebook.SHOWN
+        return found[: stylebook.SHOWN]
 
     async def row(self, id_: str) -> TaskRow:
         """A task of this home, by our id or by that of the API; `RequestError` if it has none."""

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import functools
 import json
 import os
 import random
 import subprocess
 import textwrap
+import threading
+from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
-from nanobanana_nb import RequestError, Sandbox, prompting
+from nanobanana_nb import RequestError, Sandbox, prompting, templates
 from nanobanana_nb.copying import Draft, magic_cell, magic_line, python
 from nanobanana_nb.models import ASPECT_RATIOS, ImageRequest
+from nanobanana_nb.presets import Style, merged
 
 from .conftest import drawing_at
 from .test_prompts_arrive import prompts
@@ -24,7 +30,15 @@ from .test_prompts_arrive import prompts
 LINE = "%nanobanana"
 CELL = "%%nanobanana"
 WAYS = {"line": magic_line, "cell": magic_cell, "call": python}
-Asked = tuple[str, str, str, tuple[str, ...], int]
+Asked = tuple[str, str, str, tuple[str, ...], int, Style | None]
+STYLES = {
+    style.name: style
+    for style in (
+        Style("ink", "in ink"),
+        Style("poster", "as a poster", aspect_ratio="2:3", output_format="jpeg"),
+        Style("水墨", "in ink", image_urls=("https://example.com/a.png",)),
+    )
+}
 
 # What options, IPython, Python or an editor could take for something else.
 PARTS = (
@@ -86,14 +100,18 @@ def nasty(seed: int) -> Draft:
         pick.choice(("png", "jpeg")),
         tuple(references),
         pick.choice((1, 1, 4)),
+        pick.choice((None, None, *STYLES.values())),
     )
 
 
 def asked(draft: Draft) -> Asked:
     """What the draft asks for; a file by its path, with or without ./ in front."""
-    ratio = draft.aspect_ratio or ("auto" if draft.references else "1:1")
+    by_style = merged([draft.style] if draft.style else [])
+    pictures = draft.references or by_style.get("image_urls")
+    ratio = draft.aspect_ratio or by_style.get("aspect_ratio") or ("auto" if pictures else "1:1")
+    format_ = draft.output_format or by_style.get("output_format") or "png"
     references = tuple(text.removeprefix("./") for text in draft.references)
-    return draft.prompt.strip(), ratio, draft.output_format, references, draft.count
+    return draft.prompt.strip(), ratio, format_, references, draft.count, draft.style
 
 
 def read_magic(line: prompting.Line) -> Asked:
@@ -101,15 +119,16 @@ def read_magic(line: prompting.Line) -> Asked:
     options = dict(line.options)
     names = dict.fromkeys(("name", "fox", "owl", "a", "x", "n"), "REPLACED")
     raw = options.pop("raw", False)
-    prompt = line.prompt if raw else prompting.fill_in(line.prompt, names)[0]
+    prompt = line.prompt if raw else str(templates.read(line.prompt, names))
     images = tuple(options.pop("image", ()))
     assert not any(image == "last" or image.isidentifier() for image in images)
     read = Draft(
         prompt,
         options.pop("aspect_ratio", ""),
-        options.pop("format", "png"),
+        options.pop("format", ""),
         images,
         int(options.pop("count", "1")),
+        STYLES.get(options.pop("style", "")),
     )
     assert options == {}
     return asked(read)
@@ -124,7 +143,9 @@ def read_call(code: str) -> Asked:
     assert isinstance(call, ast.Call)
     assert ast.unparse(call.func) == "nb.generate"
     given: dict[str, Any] = {str(word.arg): ast.literal_eval(word.value) for word in call.keywords}
+    given.setdefault("output_format", "")
     given["references"] = tuple(given.pop("image_urls", ()))
+    given["style"] = STYLES.get(given.pop("style", ""))
     return asked(Draft(*[ast.literal_eval(value) for value in call.args], **given))
 
 
@@ -186,6 +207,15 @@ def test_nasty_drafts_are_copied_exactly(start: int) -> None:
         (Draft("-early-2000s digicam"), "%nanobanana -early-2000s digicam"),
         (Draft("{a}", references=("x y",)), '%nanobanana -i "x y" --raw {a}'),
         (Draft("-- {a}"), "%nanobanana --raw -- -- {a}"),
+        (Draft("fox", "1:1", style=STYLES["ink"]), "%nanobanana --style ink fox"),
+        (
+            Draft("fox", "2:3", "jpeg", count=2, style=STYLES["poster"]),
+            "%nanobanana -n 2 --style poster fox",
+        ),
+        (
+            Draft("fox", "1:1", "png", style=STYLES["poster"]),
+            "%nanobanana -a 1:1 -f png --style poster fox",
+        ),
         (Draft("is it a fox?"), "%nanobanana is it a fox?"),
         (Draft("two\nlines"), None),
         (Draft("a\u2028b"), None),
@@ -289,16 +319,36 @@ def run(interpreter: Path, cells: list[str], home: Path) -> list[Asked]:
 
 def _received(given: dict[str, Any]) -> Asked:
     links = tuple(given.get("image_urls", ()))
-    return given["prompt"], given["aspect_ratio"], given["output_format"], links, 1
+    return given["prompt"], given["aspect_ratio"], given["output_format"], links, 1, None
 
 
-def sample() -> list[Draft]:
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A host of five pictures on this machine."""
+    folder = tmp_path_factory.mktemp("host")
+    for number in range(5):
+        Image.new("RGB", (8, 8), "red").save(folder / f"{number}.png")
+    handler = functools.partial(Quiet, directory=str(folder))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """It serves a folder, and keeps no log."""
+
+    def log_message(self, *_: Any) -> None: ...
+
+
+def sample(host: str) -> list[Draft]:
     """Twenty real prompts where they are at hand, and forty nasty ones, with links only."""
     real = [] if not _real() else random.Random(1).sample(_real(), 20)
     drafts = [Draft(prompt) for prompt in real]
     for seed in range(40):
         draft = nasty(seed)
-        links = tuple(f"https://example.com/{n}.png" for n in range(len(draft.references)))
+        links = tuple(f"{host}/{n}.png" for n in range(len(draft.references)))
         drafts.append(
             Draft(draft.prompt, draft.aspect_ratio, draft.output_format, links, draft.count)
         )
@@ -313,12 +363,12 @@ def _real() -> list[str]:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_what_is_copied_runs(python: Path, way: str, tmp_path: Path) -> None:
+def test_what_is_copied_runs(python: Path, way: str, host: str, tmp_path: Path) -> None:
     """IPython changes nothing on the way, and no variable gets into a prompt: as asked, as sent."""
-    copied = [(draft, WAYS[way](draft)) for draft in sample()]
+    copied = [(draft, WAYS[way](draft)) for draft in sample(host)]
     carried = [(draft, code) for draft, code in copied if code is not None]
     assert len(carried) >= 15
-    wanted = [(*asked(draft)[:4], 1) for draft, _ in carried for _ in range(draft.count)]
+    wanted = [(*asked(draft)[:4], 1, None) for draft, _ in carried for _ in range(draft.count)]
     got = run(python, [code for _, code in carried], tmp_path / "home")
     assert len(got) == len(wanted)
     assert [pair for pair in zip(got, wanted, strict=True) if pair[0] != pair[1]] == []

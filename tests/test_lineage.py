@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import html
+import io
 import json
+import re
 import shutil
 import sqlite3
 import time
@@ -14,6 +18,7 @@ from PIL import Image
 
 import nanobanana_nb as nb
 from nanobanana_nb import Generation, ImageRequest, RequestError, Sandbox, Studio, errors
+from nanobanana_nb.archive import Lineage
 from nanobanana_nb.cells import Cell
 from nanobanana_nb.ledger import Ledger
 from nanobanana_nb.rebuilding import rebuild
@@ -278,3 +283,161 @@ def test_an_edit_of_the_last_sandbox_can_be_varied(tmp_path: Path) -> None:
     assert varied.image.path.exists()
     assert varied.request.image_urls != dawn.request.image_urls
     second.close()
+
+
+def chain(studio: Studio, *prompts: str) -> list[Generation]:
+    """A picture and its edits, each of the one before."""
+    made = [studio.wait(studio.generate(prompts[0]))]
+    for prompt in prompts[1:]:
+        made.append(one_of(studio, made[-1], prompt))
+    return made
+
+
+def shown(lineage: Lineage) -> list[str]:
+    """What the strip shows, step by step: the text of each item of its list."""
+    found = lineage._repr_mimebundle_()["text/html"]
+    items = re.findall(r"<li.*?</li>", found, re.DOTALL)
+    return [" ".join(html.unescape(re.sub("<[^>]*>", " ", item)).split()) for item in items]
+
+
+def test_a_chain_of_five_edits(studio: Studio) -> None:
+    """All the way back from the last, forward one step from the one in the middle."""
+    made = chain(studio, "a fox", "at dawn", "in snow", "with a hat", "from above", "as a stamp")
+    last, third = made[-1].lineage, made[2].lineage
+    assert [one.prompt for one in last.ancestors] == [one.prompt for one in made[:-1]]
+    assert last.itself.id == made[-1].id
+    assert [one.prompt for one in last.parents] == ["from above"]
+    assert repr(third) == "“a fox” -> “at dawn” -> [“in snow”] -> “with a hat”"
+    assert shown(last) == [
+        "a fox",
+        *(f"→ {one.prompt}" for one in made[1:-1]),
+        "→ This one as a stamp",
+    ]
+    assert shown(third)[2:] == ["→ This one in snow", "→ with a hat"]
+
+
+def test_a_lineage_shows_itself(studio: Studio) -> None:
+    """An ordered list of small pictures with words for each; light, and whole without HTML."""
+    made = chain(studio, "a fox", "at dawn", "in snow")
+    bundle = made[1].lineage._repr_mimebundle_()
+    page = bundle["text/html"]
+    assert page.count("<ol ") == page.count("</ol>") == 1
+    assert re.findall(r'alt="([^"]*)"', page) == ["a fox", "at dawn", "in snow"]
+    assert page.count("outline:3px solid") == 1
+    assert len(page) < 3 * 8_000
+    assert bundle["text/plain"] == "“a fox” -> [“at dawn”] -> “in snow”"
+    with Image.open(io.BytesIO(base64.b64decode(bundle["image/jpeg"]))) as sheet:
+        assert sheet.format == "JPEG"
+
+
+def test_two_parents_stand_in_the_order_of_the_references(studio: Studio) -> None:
+    """Also where one of them was drawn from the other, and what each was drawn from is told."""
+    fox, dawn = chain(studio, "a fox", "at dawn")
+    owl, dusk = chain(studio, "an owl", "at dusk")
+    both = one_of(studio, [dusk, fox, dawn], "together")
+    lineage = both.lineage
+    assert [one.prompt for one in lineage.parents] == ["at dusk", "a fox", "at dawn"]
+    assert [one.prompt for one in lineage.ancestors] == ["an owl", "a fox", "at dusk", "at dawn"]
+    assert shown(lineage) == [
+        "an owl for “at dusk” a fox for “at dawn”",
+        "→ at dusk + a fox + at dawn",
+        "→ This one together",
+    ]
+    assert repr(lineage) == (
+        "“an owl” (for “at dusk”); “a fox” (for “at dawn”) -> "
+        "“at dusk” + “a fox” + “at dawn” -> [“together”]"
+    )
+    assert {one.id for one in owl.lineage.children} == {dusk.id}
+
+
+def test_something_drawn_from_nothing(studio: Studio) -> None:
+    """It stands alone, and is still shown."""
+    fox = studio.wait(studio.generate("a fox"))
+    assert repr(fox.lineage) == "[“a fox”]"
+    assert shown(fox.lineage) == ["This one a fox"]
+    assert len(fox.lineage.ancestors) == len(fox.lineage.parents) == 0
+
+
+def test_pictures_from_elsewhere_are_named(
+    studio: Studio, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """A link without its query, which may be a signature; a file by its hash."""
+    Image.new("RGB", (40, 30), "red").save(tmp_path / "mine.png")
+    link = sandbox.share(tmp_path / "mine.png")
+    fox = studio.wait(studio.generate("a fox"))
+    made = one_of(studio, [f"{link}?signature=secret", fox, link], "together")
+    change(
+        tmp_path / "home",
+        "UPDATE reference SET content = ? WHERE task = ? AND position = 2",
+        "beefcafe" * 8,
+        made.id,
+    )
+    name = link.partition("://")[2].replace(link.split("/")[2], "127.0.0.1")
+    first, second = shown(made.lineage)
+    assert second == "→ This one together"
+    assert first == (
+        f"From elsewhere {name} + a fox + From elsewhere a file of yours, sha256 beefcafe"
+    )
+    assert "secret" not in str(made.lineage._repr_mimebundle_())
+    assert [one.prompt for one in made.lineage.ancestors] == ["a fox"]
+
+
+def test_gaps_in_a_lineage_are_shown_as_such(studio: Studio, tmp_path: Path) -> None:
+    """A file that is gone, an edit that failed or may have been billed: each says so."""
+    fox, dawn = chain(studio, "a fox", "at dawn")
+    for _ in range(2):
+        one_of(studio, dawn, "in snow")
+    failed, doubted = (one.id for one in dawn.lineage.children)
+    home = tmp_path / "home"
+    change(home, "UPDATE task SET state = 'failed', error = 'Too <b>odd</b>.' WHERE id = ?", failed)
+    change(home, "UPDATE task SET state = 'unknown' WHERE id = ?", doubted)
+    fox.path.unlink()
+    shutil.rmtree(home / "previews")
+    lineage = dawn.lineage
+    before, itself, after = shown(lineage)
+    assert before == "File gone a fox"
+    assert itself == "→ This one at dawn"
+    assert "No picture Too <b>odd</b>. in snow" in after
+    assert "May have been billed" in after
+    assert repr(lineage).endswith("“in snow” (no picture), “in snow” (may have been billed)")
+
+
+def test_only_some_of_many_children_are_shown(studio: Studio) -> None:
+    """The newest eight, and how many there are besides."""
+    fox = studio.wait(studio.generate("a fox"))
+    studio.wait(studio.edit(fox, "at dawn", count=11))
+    assert len(fox.lineage.children) == 11
+    assert shown(fox.lineage)[1] == "→" + " at dawn" * 8 + " and 3 more"
+    assert repr(fox.lineage).endswith(", and 3 more")
+
+
+def test_a_very_long_chain_ends_somewhere(tmp_path: Path, sandbox: Sandbox) -> None:
+    """Thirty steps are looked for, however long it is, and the strip says that there are more."""
+
+    async def main() -> str:
+        ledger = Ledger(tmp_path / "home" / "ledger.sqlite3")
+        await drawn(ledger, "step 0", "sha0")
+        for number in range(1, 60):
+            last = await drawn(ledger, f"step {number}", f"sha{number}", f"sha{number - 1}")
+        ledger.close()
+        return last
+
+    (tmp_path / "home").mkdir()
+    last = asyncio.run(main())
+    studio = Studio(settings_for(sandbox.url, tmp_path / "home"))
+    lineage = studio.wait(studio.lineage(last))
+    assert 25 <= len(lineage.ancestors) <= 35
+    assert lineage.ancestors[-1].prompt == "step 58"
+    assert repr(lineage).startswith(f"… -> “{lineage.ancestors[0].prompt}” -> ")
+    assert shown(lineage)[0] == "…"
+    studio.close()
+
+
+def test_a_ledger_that_runs_in_a_circle(studio: Studio, tmp_path: Path) -> None:
+    """It cannot be, and would do no harm."""
+    fox, dawn = chain(studio, "a fox", "at dawn")
+    moment = (dawn.created.timestamp(),)
+    change(tmp_path / "home", "UPDATE task SET created = ?", *moment)
+    change(tmp_path / "home", "INSERT INTO reference VALUES (?, 0, ?)", fox.id, dawn.image.sha256)
+    assert {one.prompt for one in dawn.lineage.ancestors} == {"a fox", "at dawn"}
+    assert len(shown(dawn.lineage)) < 5

@@ -10,6 +10,7 @@ import ipywidgets
 
 from .. import models, tiles
 from ..copying import Draft
+from ..presets import Style
 from ..references import Look
 from ..results import Generation, Picture
 from .brush import Brush
@@ -18,6 +19,7 @@ from .parts import Parts
 
 MOST: Final = 20
 """Pictures at a time; more are asked for in code, where they are confirmed."""
+NO_STYLE: Final = "No style"
 _GROUND: Final = "1:1"
 
 
@@ -30,11 +32,13 @@ class Wish:
     output_format: str
     looks: tuple[Look, ...]
     count: int
+    style: Style | None = None
 
     @property
     def options(self) -> dict[str, Any]:
         """The options of `Studio.gallery`."""
-        return {
+        style = {"style": self.style.name} if self.style else {}
+        return style | {
             "aspect_ratio": self.aspect_ratio,
             "output_format": self.output_format,
             "image_urls": [look.source for look in self.looks],
@@ -46,7 +50,14 @@ class Wish:
     def draft(self) -> Draft:
         """The same to copy."""
         references = tuple(_as_text(look.source) for look in self.looks)
-        return Draft(self.prompt, self.aspect_ratio, self.output_format, references, self.count)
+        return Draft(
+            self.prompt,
+            self.aspect_ratio,
+            self.output_format,
+            references,
+            self.count,
+            self.style,
+        )
 
 
 @dataclass(frozen=True)
@@ -68,6 +79,9 @@ class Form:
         self._brush = brush
         self._echo = echo
         self.looks: tuple[Look, ...] = ()
+        self._styles: Mapping[str, Style] = {}
+        self._before_style: dict[str, str] = {}
+        self._still_on_the_page: dict[str, str] = {}
         self._prompt(parts, doings)
         self._choices(parts)
         self._references(parts, doings)
@@ -77,6 +91,7 @@ class Form:
             self.prompt,
             parts.box("under", self._older, self._newer, self._counter),
             self._prompt_error,
+            self._style,
             self._ratio,
             parts.box("pair", self._format, self._count),
             parts.box("add", self._link, self._add),
@@ -110,6 +125,11 @@ class Form:
         self._prompt_error = parts.html("error off")
 
     def _choices(self, parts: Parts) -> None:
+        self._style = parts.make(
+            ipywidgets.Dropdown, "styles off", options=[(NO_STYLE, "")], description="Style"
+        )
+        self._worn = Style("")
+        self._style.observe(lambda change: self._wear(change["new"]), "value")
         self._ratio = parts.ratios()
         self._ratio.observe(lambda _: self.reckon(), "value")
         formats = list(models.OUTPUT_FORMATS)
@@ -197,15 +217,17 @@ class Form:
 
     def wish(self, said: Mapping[str, Any] | None = None) -> Wish:
         """What the form says now; `said` is what the page itself has read from it."""
-        known = said or {}
+        known = {name: text for name, text in (said or {}).items() if not self._is_old(name, text)}
         ratio, format_ = known.get("aspect_ratio"), known.get("output_format")
         count = str(known.get("count", ""))
+        style = str(known.get("style", self._style.value)).replace("\xa0", " ")
         return Wish(
             str(known.get("prompt", self.prompt.value)).strip(),
             ratio if ratio in models.ASPECT_RATIOS else self._ratio.value,
             format_ if format_ in models.OUTPUT_FORMATS else self._format.value,
             self.looks,
             min(max(int(count), 1), MOST) if count.isdecimal() else self._count.value,
+            self._styles.get(style, Style(style)) if style not in ("", NO_STYLE) else None,
         )
 
     def fill(
@@ -215,15 +237,36 @@ class Form:
         output_format: str = "",
         looks: Sequence[Look] | None = None,
     ) -> None:
-        """Put these into the form; what is not given stays as it is."""
+        """Put these into the form; what is not given stays as it is.
+
+        A prompt that was drawn in the chosen style has it already, so that the choice is undone.
+        """
         if prompt is not None:
             self._brush.set(self.prompt, value=prompt)
+            worn = self._styles.get(self._style.value)
+            if worn is not None and worn.is_worn_by(prompt):
+                self.take_off()
         if aspect_ratio:
             self._brush.set(self._ratio, value=aspect_ratio)
         if output_format:
             self._brush.set(self._format, value=output_format)
         if looks is not None:
             self._show_looks(tuple(looks))
+
+    def take_off(self) -> None:
+        """Choose no style; what it had changed stays."""
+        self._before_style.clear()
+        self._brush.set(self._style, value="")
+
+    def offer(self, styles: Mapping[str, Style]) -> bool:
+        """Let these styles be chosen; False if the chosen one is not among them any more."""
+        chosen: str = self._style.value
+        kept, self._styles = chosen if chosen in styles else "", styles
+        options = [(NO_STYLE, ""), *((name, name) for name in styles)]
+        if list(self._style.options) != options:
+            self._brush.set(self._style, options=options, value=kept)
+        self._brush.show(self._style, bool(styles))
+        return kept == chosen
 
     def go_by(self, look: Look) -> None:
         """Add a picture to go by. Raises `RequestError` for one too many."""
@@ -260,6 +303,31 @@ class Form:
         count = self._count.value
         self._brush.set(self._price, value=tiles.price(count))
         self._count_characters()
+
+    def _wear(self, name: str) -> None:
+        """Show the settings of a style, in place of those of the style before."""
+        old, new = self._worn, self._styles.get(name, Style(name))
+        self._worn = new
+        self._show_setting("aspect_ratio", self._ratio, old.own_ratio, new.own_ratio)
+        self._show_setting("output_format", self._format, old.output_format, new.output_format)
+        self._echo.then(self._still_on_the_page.clear)
+
+    def _show_setting(
+        self, field: str, chooser: ipywidgets.ToggleButtons, old: str, new: str
+    ) -> None:
+        """Show what the new style says; where it says nothing, what was there before the old."""
+        shown = chooser.value
+        before = self._before_style.pop(field, shown)
+        own = before if shown == old else shown
+        if new:
+            self._before_style[field] = own
+        if (new or own) != shown:
+            self._still_on_the_page[field] = shown
+            self._brush.set(chooser, value=new or own)
+
+    def _is_old(self, field: str, text: object) -> bool:
+        """Whether the page has said this because it does not know better yet."""
+        return field in self._still_on_the_page and self._still_on_the_page[field] == text
 
     def _count_characters(self) -> None:
         length = len(self.prompt.value.strip())

@@ -78,6 +78,7 @@ function render({ model, el }) {
       prompt: panel.querySelector(".nbp-prompt textarea").value,
       aspect_ratio: text(".nbp-ratio button.mod-active"),
       output_format: text(".nbp-format button.mod-active"),
+      style: text(".nbp-styles option:checked") ?? "",
       count: panel.querySelector(".nbp-count input").value,
     });
   };

@@ -364,11 +364,13 @@ class Panel:
         self._overlay.show(one, tiles.large(preview, one.prompt))
 
     async def _use_prompt(self, _: Studio, one: Generation) -> None:
+        self._form.take_off()
         self._form.fill(prompt=one.prompt)
 
     async def _use_all(self, studio: Studio, one: Generation) -> None:
         looks, problems = await self._looks_of(studio, one)
         request = one.request
+        self._form.take_off()
         self._form.fill(request.prompt, request.aspect_ratio, request.output_format, looks)
         self._form.say_of_references(" ".join(problems))
 

@@ -1,7 +1,7 @@
 """Widgets as the panel uses them: named by a class for its style sheet, light on models.
 
 Every widget of ipywidgets brings a Layout and a Style of its own, so that a button costs three
-models. Here all widgets of a panel share one layout, and one style for each kind.
+models. Here all widgets of a panel share one layout, and few styles.
 """
 
 from __future__ import annotations
@@ -24,16 +24,14 @@ class Parts:
 
     def __init__(self) -> None:
         self._layout = ipywidgets.Layout()
-        self._styles: dict[type, ipywidgets.Widget] = {}
+        self._styles: list[ipywidgets.Widget] = []
         self._made: list[ipywidgets.Widget] = []
 
     def make(self, kind: type[W], name: str, **traits: Any) -> W:
         """A widget of that kind; `name` becomes its class in the page, `nbp-...`."""
         style = kind.class_traits().get("style")
         if style is not None:
-            if style.klass not in self._styles:
-                self._styles[style.klass] = style.klass()
-            traits["style"] = self._styles[style.klass]
+            traits["style"] = self._style(style.klass)
         # Without one, some of them show the word "null" to a mouse.
         for tooltip in _TOOLTIPS & kind.class_traits().keys():
             traits.setdefault(tooltip, "")
@@ -42,9 +40,17 @@ class Parts:
         _let_the_page_choose_the_shell(made)
         return made
 
+    def _style(self, kind: type[ipywidgets.Widget]) -> ipywidgets.Widget:
+        """One of that kind or of a narrower one: ours say nothing, so that any of them will do."""
+        found = next((style for style in self._styles if isinstance(style, kind)), None)
+        if found is None:
+            found = kind()
+            self._styles.append(found)
+        return found
+
     def close(self) -> None:
         """Take all of them away, from the page and from the kernel."""
-        for widget in (*self._made, *self._styles.values(), self._layout):
+        for widget in (*self._made, *self._styles, self._layout):
             widget.close()
 
     def box(self, name: str, *children: ipywidgets.Widget) -> ipywidgets.Box:

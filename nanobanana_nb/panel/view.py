@@ -16,9 +16,10 @@ import ipywidgets
 
 from .. import display, tiles
 from ..archive import Page
-from ..errors import NanoBananaError, RequestError
+from ..errors import ConfigError, NanoBananaError, RequestError
 from ..models import PRICE
 from ..portal import Job
+from ..presets import BUILT_IN, load, read, stamp
 from ..results import Gallery as Results
 from ..results import Generation
 from ..studio import SANDBOX_NOTICE, Studio
@@ -66,15 +67,17 @@ class View:
         self._refused: tuple[str, ...] = ()
         self._balance = ""
         self._reckoned: object = None
+        self._styles_seen: object = None
         self.jobs: set[Job[Any]] = set()
         self.chosen: Generation | None = None
         self.awaited: Job[Any] | None = None
 
     async def keep_up(self, studio: Studio, goes_on: Callable[[], bool]) -> None:
         """Show what this studio's ledger holds, for as long as `goes_on` says so."""
-        self._seen, self._changed = None, asyncio.Event()
+        self._seen, self._styles_seen, self._changed = None, None, asyncio.Event()
         while goes_on():
             try:
+                await self._offer_styles(studio)
                 await self._look(studio)
                 self._sandbox_notice(studio)
             except Exception as error:  # noqa: BLE001 - shown, and tried again
@@ -141,6 +144,20 @@ class View:
             await self._tell_money(studio)
             self._form.suggest(variables.of_pictures())
         await self._paint(studio, query)
+
+    async def _offer_styles(self, studio: Studio) -> None:
+        """Let the styles be chosen that there are now; only ours where another file is wrong."""
+        there = studio, await asyncio.to_thread(stamp, studio.settings)
+        if there == self._styles_seen:
+            return
+        self._styles_seen = there
+        try:
+            found = await asyncio.to_thread(load, studio.settings)
+        except ConfigError as error:
+            self._form.say(str(error))
+            found = await asyncio.to_thread(read, [BUILT_IN])
+        if not self._form.offer(found):
+            self._form.say(words.STYLE_GONE)
 
     async def _follow_the_chosen(self, studio: Studio) -> None:
         """Show what became of the chosen one, where it is not on the page any more."""

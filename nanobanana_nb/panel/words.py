@@ -17,6 +17,7 @@ from ..results import Gallery, Generation, Picture, when
 WITHOUT_KERNEL: Final = (
     "The panel of nanobanana_nb lives in a notebook with its kernel; run the cell to open it."
 )
+STYLE_GONE: Final = "The chosen style is not in its file any more; now none is chosen."
 CLICKS: Final = "Clicks that close together count as one; for several pictures raise their number."
 
 

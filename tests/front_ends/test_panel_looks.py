@@ -73,7 +73,7 @@ _FAULTS = """panel => {
             || node.scrollHeight > node.clientHeight + 1;
         if (node.clientWidth && cuts && over && !node.matches('input, textarea')
             && !node.closest(ends)) faults.push(`cut: ${name(node)}`);
-        if (node.matches('button, input') && (box.width < 24 || box.height < 24))
+        if (node.matches('button, input, select') && (box.width < 24 || box.height < 24))
             faults.push(`small: ${name(node)}`);
     }
     for (const image of panel.querySelectorAll('.nbp-tile img, .nbp-shown img')) {
@@ -90,7 +90,7 @@ _FAULTS = """panel => {
 # Elements and attributes of the panel that no text of ours or of ipywidgets' brings.
 _STRANGE = """() => {
     const ours = new Set(['div', 'span', 'b', 'i', 'img', 'button', 'input', 'label', 'textarea',
-        'datalist', 'option', 'figure', 'figcaption', 'pre', 'style']);
+        'datalist', 'option', 'select', 'figure', 'figcaption', 'pre', 'style']);
     const found = [];
     for (const root of document.querySelectorAll('.nbp-panel, .nanobanana')) {
         for (const node of root.querySelectorAll('*')) {

@@ -1,4 +1,4 @@
-"""The panel's HTML: whatever people and the API say stays text, in every field of every tile."""
+"""The HTML of panel and strips: whatever people and the API say stays text, in every field."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from html.parser import HTMLParser
 
 import pytest
 
-from nanobanana_nb import tiles
+from nanobanana_nb import strips, tiles
 from nanobanana_nb.display import Card
+from nanobanana_nb.strips import Group, Sample
 from nanobanana_nb.tiles import Details, Tile
 
 SCRIPT = "alert(1)"
@@ -145,6 +146,16 @@ FUNCTIONS: dict[str, Callable[[str], list[str]]] = {
     "account": lambda text: [tiles.account(Decimal(1), text, Decimal(1), 1, text)],
     "clip": lambda text: [tiles.clip([(text, text), (text, text)])],
     "heading": lambda text: [tiles.heading(text)],
+    "lineage": lambda text: [
+        strips.lineage_card([[Group([*cards(text)], text)]], card, [*cards(text)])["text/html"]
+        for card in (*cards(text), Card(text, state=strips.ELSEWHERE))
+    ],
+    "styles": lambda text: [
+        strips.style_card([Sample(text, text, (text, text), text, shown)], text, (text, text))[
+            "text/html"
+        ]
+        for shown in ([], [next(cards(text))])
+    ],
 }
 
 

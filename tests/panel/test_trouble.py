@@ -144,7 +144,7 @@ class Rotten:
     """An object of somebody's that raises where nobody expects it."""
 
     @property
-    def save(self) -> None:
+    def savefig(self) -> None:
         raise ZeroDivisionError("rotten")
 
 
@@ -159,7 +159,7 @@ class Rude:
     """An object that raises such an error."""
 
     @property
-    def save(self) -> None:
+    def savefig(self) -> None:
         raise Mute
 
 
