@@ -38,9 +38,12 @@ if TYPE_CHECKING:
     from .errors import TaskNotFound as TaskNotFound
     from .errors import TransportError as TransportError
     from .errors import WaitTimeout as WaitTimeout
+    from .grids import Grid as Grid
     from .models import ImageRequest as ImageRequest
     from .pacing import Schedule as Schedule
     from .panel import Panel as Panel
+    from .recipes import Recipe as Recipe
+    from .recipes import load as load
     from .results import Gallery as Gallery
     from .results import Generation as Generation
     from .results import Picture as Picture
@@ -50,9 +53,11 @@ if TYPE_CHECKING:
     from .sync import balance as balance
     from .sync import edit as edit
     from .sync import generate as generate
+    from .sync import grid as grid
     from .sync import history as history
     from .sync import login as login
     from .sync import resume as resume
+    from .sync import styles as styles
     from .sync import vary as vary
 
 _ERRORS = (
@@ -66,10 +71,12 @@ _HOME_OF = {
     "Comparison": "comparing",
     "Gallery": "results",
     "Generation": "results",
+    "Grid": "grids",
     "History": "archive",
     "ImageRequest": "models",
     "Panel": "panel",
     "Picture": "results",
+    "Recipe": "recipes",
     "Sandbox": "sandbox",
     "Schedule": "pacing",
     "Settings": "settings",
@@ -78,9 +85,12 @@ _HOME_OF = {
     "compare": "comparing",
     "edit": "sync",
     "generate": "sync",
+    "grid": "sync",
     "history": "sync",
+    "load": "recipes",
     "login": "sync",
     "resume": "sync",
+    "styles": "sync",
     "vary": "sync",
     **dict.fromkeys(_ERRORS, "errors"),
 }

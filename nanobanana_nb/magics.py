@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import keyword
 from collections import ChainMap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from IPython.core.interactiveshell import InteractiveShell
@@ -19,11 +19,25 @@ from IPython.core.magic import (
 )
 from traitlets import Bool, Enum, Float, Int, TraitError, observe
 
-from . import accounting, display, models, pictures, prompting, protocol, screen
+from . import (
+    accounting,
+    display,
+    grids,
+    models,
+    pictures,
+    plans,
+    prompting,
+    protocol,
+    screen,
+    templates,
+)
 from .archive import History
 from .cells import Cells
 from .errors import RequestError, SubmitUnknown
-from .models import PRICE, ImageRequest
+from .grids import Grid
+from .models import PRICE
+from .ordering import Wanted
+from .plans import Plan
 from .prompting import Line
 from .results import Gallery, Generation
 from .screen import Screen
@@ -35,9 +49,14 @@ from .shell import (
     unteach_prompts,
     withdraw_completions,
 )
+from .studio import Options
+from .stylebook import StyleBook
 from .sync import default_studio, recover, set_budget
+from .templates import Template
 
-_SIBLINGS = ("resume", "history", "balance", "again", "dismiss", "panel")
+_SIBLINGS = ("resume", "history", "styles", "balance", "again", "dismiss", "panel")
+_SHOWN = 6
+"""Requests that a dry run prints."""
 
 
 @magics_class
@@ -77,13 +96,27 @@ class NanoBananaMagics(Magics):
         if "help" in order.options:
             print(prompting.usage())  # noqa: T201
             return None
-        names = ChainMap(dict(local_ns or {}), self.shell.user_ns)
-        prompt = self._prompt(order, names)
+        names = self._names(local_ns or {})
+        template = _template(order, names)
         options = self._options(order, names)
+        if "save" in order.options:
+            check = grids.check_target if template.axes else pictures.check_target
+            check(order.options["save"])
+        count = _whole_number("-n", order.options.get("count", "1"))
+        plan = plans.repeated(template, count if template.axes else 1)
         if "dry_run" in order.options:
-            _show_what_would_be_sent(prompt, options)
+            wanted = default_studio().wanted(plan, options)
+            _show_what_would_be_sent(wanted, plan.count if plan.axes else count)
             return None
-        return self._draw(prompt, options, order.options)
+        return self._draw(plan, count, options, order.options)
+
+    @line_magic
+    def nanobanana_styles(self, line: str) -> StyleBook:  # noqa: ARG002 - IPython's signature
+        """Show the styles that --style takes, each with pictures that were drawn in it."""
+        studio, live = default_studio(), Screen()
+        book = studio.wait(studio.styles(), on=live)
+        self._shown.mark(book, live)
+        return book
 
     @line_magic
     @no_var_expand
@@ -147,44 +180,52 @@ class NanoBananaMagics(Magics):
     def _budget_changed(self, change: Any) -> None:
         set_budget(change["new"])
 
-    def _prompt(self, order: Line, names: Mapping[str, Any]) -> str:
-        known = {} if "raw" in order.options else names
-        prompt, replaced = prompting.fill_in(order.prompt, known)
-        models.check_prompt(prompt.strip())
-        if replaced:
-            screen.say(", ".join(f"{{{name}}} is {value}" for name, value in replaced.items()))
-        if flag := prompting.foreign_flag(prompt):
-            screen.say(f"{flag} is sent as text; the ratio is set by -a 3:4 before the prompt.")
-        return prompt
+    def _names(self, local_ns: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The variables where the magic stands, without those that are IPython's own."""
+        hidden = self.shell.user_ns_hidden
+        own = {
+            name: value
+            for name, value in self.shell.user_ns.items()
+            if hidden.get(name, hidden) is not value
+        }
+        local = local_ns if local_ns is not self.shell.user_ns else {}
+        return ChainMap(dict(local), own)
 
-    def _options(self, order: Line, names: Mapping[str, Any]) -> dict[str, Any]:
+    def _options(self, order: Line, names: Mapping[str, Any]) -> Options:
         given = order.options
-        if "save" in given:
-            pictures.check_target(given["save"])
         name = given.get("output", "x")
         if not name.isidentifier() or keyword.iskeyword(name):
             raise RequestError(f"-o {name} is not a name for a variable; give one such as -o fox.")
         images = given.get("image", ())
         last = default_studio().last if "last" in images else None
-        return {
-            "aspect_ratio": given.get("aspect_ratio", self.aspect_ratio),
-            "output_format": given.get("format", self.output_format),
-            "image_urls": [meant(text, names, last) for text in images],
-            "count": _whole_number("-n", given.get("count", "1")),
-            "task_retries": _whole_number(
-                "--retries", given.get("retries", str(self.task_retries))
-            ),
-            "new": "new" in given or not self.replay,
-            "confirm": "yes" in given,
-        }
+        style = given.get("style", "")
+        by_style = default_studio().set_by(style) if style else {}
+        retries = given.get("retries", str(self.task_retries))
+        return Options(
+            # What is typed overrides the style, and the style the settings.
+            aspect_ratio=given.get("aspect_ratio")
+            or by_style.get("aspect_ratio", self.aspect_ratio),
+            output_format=given.get("format") or by_style.get("output_format", self.output_format),
+            image_urls=[meant(text, names, last) for text in images],
+            style=style,
+            task_retries=_whole_number("--retries", retries),
+            new="new" in given or not self.replay,
+            confirm="yes" in given,
+        )
 
     def _draw(
-        self, prompt: str, options: dict[str, Any], given: Mapping[str, Any]
+        self, plan: Plan, count: int, options: Options, given: Mapping[str, Any]
     ) -> Generation | Gallery:
         quiet = self.quiet or "quiet" in given
         studio, live = default_studio(), Screen(quiet=quiet)
-        gallery = studio.wait(studio.gallery(prompt, **options), on=live)
-        result: Generation | Gallery = gallery if len(gallery) > 1 else gallery[0]
+        drawing: Coroutine[Any, Any, Gallery]
+        if plan.axes:
+            screen.say(studio.check(plan, confirm=options["confirm"]))
+            drawing = studio.draw(plan, **options)
+        else:
+            drawing = studio.gallery(plan.template.prompt(), count=count, **options)
+        gallery = studio.wait(drawing, on=live)
+        result: Generation | Gallery = gallery if len(gallery) > 1 or plan.axes else gallery[0]
         if isinstance(result, Generation) and result.error is not None:
             _show_failure(result, live)
             raise result.error
@@ -246,17 +287,34 @@ def _show_failure(failed: Generation, live: Screen) -> None:
         live.clear()
 
 
-def _show_what_would_be_sent(prompt: str, options: dict[str, Any]) -> None:
-    """Print the call and its price; what has no link yet stands there by its description."""
-    urls = [ref if isinstance(ref, str) else f"(link to {ref!r})" for ref in options["image_urls"]]
-    ratio = options["aspect_ratio"] or ("auto" if urls else "")
-    request = ImageRequest(prompt, ratio, options["output_format"])
-    body = protocol.submit_body(request)
-    if urls:
-        body["input"] |= {"mode": "image-to-image", "image_urls": urls}
-    count = options["count"]
-    print(f"POST {protocol.submit(request).path}")  # noqa: T201
-    print(json.dumps(body, ensure_ascii=False, indent=2))  # noqa: T201
+def _template(order: Line, names: Mapping[str, Any]) -> Template:
+    """The prompt as it is meant, once it is told what that is."""
+    if "raw" in order.options:
+        template = Template((order.prompt,))
+    else:
+        template = templates.read(order.prompt, names)
+    models.check_prompt(str(template).strip())
+    if template.filled:
+        told = template.filled.items()
+        screen.say(", ".join(f"{{{name}}} is {value}" for name, value in told))
+    for remark in template.remarks:
+        screen.say(remark)
+    if flag := prompting.foreign_flag(str(template)):
+        screen.say(f"{flag} is sent as text; the ratio is set by -a 3:4 before the prompt.")
+    return template
+
+
+def _show_what_would_be_sent(wanted: Sequence[Wanted], count: int) -> None:
+    """Print the calls and their price; what has no link yet stands there by its description."""
+    for one in wanted[:_SHOWN]:
+        body = protocol.submit_body(one.request)
+        if one.given:
+            urls = [ref if isinstance(ref, str) else f"(link to {ref!r})" for ref in one.given]
+            body["input"] |= {"mode": "image-to-image", "image_urls": urls}
+        print(f"POST {protocol.submit(one.request).path}")  # noqa: T201
+        print(json.dumps(body, ensure_ascii=False, indent=2))  # noqa: T201
+    if len(wanted) > _SHOWN:
+        print(f"... and {len(wanted) - _SHOWN:,} more")  # noqa: T201
     print(f"{count} x {display.money(PRICE)} = {display.money(PRICE * count)}; nothing was sent.")  # noqa: T201
 
 
@@ -268,7 +326,11 @@ def _whole_number(option: str, text: str) -> int:
 
 
 def _save(result: Generation | Gallery, target: str) -> None:
-    """`-s`: one picture under that name, several numbered after it, or all into a folder."""
+    """`-s`: one picture under that name, several numbered after it, or all into a folder; of a
+    grid, a sheet of all."""
+    if isinstance(result, Grid):
+        result.save(target)
+        return
     path = pictures.check_target(target)
     images = result.images
     for number, picture in enumerate(images, 1):

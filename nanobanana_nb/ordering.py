@@ -20,6 +20,22 @@ from .tasks import Order
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """One picture to draw: a request without links, and what was `given` to go by, in order."""
+
+    request: ImageRequest
+    given: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A reference as it was read, and what it shows."""
+
+    source: str | Picture | Path
+    content: str
+
+
+@dataclass(frozen=True)
 class Ordering:
     """Turns requests into orders. Links are looked for only where one of the orders may be sent.
 
@@ -30,37 +46,34 @@ class Ordering:
     references: References
     account: Account
     forgetful: bool
+    client: Client
 
     async def to_draw(
-        self,
-        request: ImageRequest,
-        given: Sequence[Any],
-        count: int,
-        cell: Cell | None,
-        *,
-        new: bool,
+        self, wanted: Sequence[Wanted], cell: Cell | None, *, new: bool
     ) -> list[Order]:
-        """The request `count` times, to be drawn from what was `given` as references."""
-        read = self.references
-        sources = [await asyncio.to_thread(read.read, one) for one in given]
-        contents = [await asyncio.to_thread(read.content, one) for one in sources]
-        orders = await self._repeated(request, contents, count, cell, new=new)
-        if not sources or not self._may_send(orders):
-            return orders
-        pairs = zip(sources, contents, strict=True)
-        urls = [await self._link(source, content) for source, content in pairs]
-        return _with_links(orders, replace(request, image_urls=tuple(urls)), contents)
+        """An order for each that is wanted, its references checked where it may be sent."""
+        found = await self._found(wanted)
+        orders = []
+        for one in wanted:
+            contents = [found[id(given)].content for given in one.given]
+            order = await self._order(one.request, contents, cell, new=new)
+            if one.given and self._may_send(order):
+                urls = [await self._link(found[id(given)]) for given in one.given]
+                order = _with_links(order, replace(one.request, image_urls=tuple(urls)), contents)
+            orders.append(order)
+        return orders
 
     async def to_vary(
         self, generation: Generation, count: int, cell: Cell | None, *, new: bool
     ) -> list[Order]:
         """The request of a generation `count` times more."""
         request, contents = generation.request, generation.references
-        what = [f"varied {generation.id}"]
-        orders = await self._repeated(request, what, count, cell, new=new)
-        if not contents or not self._may_send(orders):
+        varied = [f"varied {generation.id}"]
+        orders = [await self._order(request, varied, cell, new=new) for _ in range(count)]
+        if not contents or not any(map(self._may_send, orders)):
             return orders
-        return _with_links(orders, await self._relinked(request, contents), contents)
+        request = await self._relinked(request, contents)
+        return [_with_links(order, request, contents) for order in orders]
 
     async def to_submit_again(self, row: TaskRow) -> Order:
         """The order that stands in for a task that may have been lost."""
@@ -74,31 +87,35 @@ class Ordering:
         content = await asyncio.to_thread(read.content, source)
         return await read.look_at(await self._recognised(source, content), client)
 
-    async def _repeated(
-        self,
-        request: ImageRequest,
-        references: Sequence[str],
-        count: int,
-        cell: Cell | None,
-        *,
-        new: bool,
-    ) -> list[Order]:
-        """The same request `count` times, each with what an earlier run of the cell got for it."""
+    async def _order(
+        self, request: ImageRequest, references: Sequence[str], cell: Cell | None, *, new: bool
+    ) -> Order:
+        """The request, with what an earlier run of the cell got for it."""
         if cell is None:
-            return [Order(request)] * count
-        keys = replay.keys(cell, request, references, self.account, count)
+            return Order(request)
+        key = replay.key(cell, request, references, self.account)
         if not cell.first or new:
-            return [Order(request, key) for key in keys]
-        return [Order(request, key, await self.ledger.latest(key)) for key in keys]
+            return Order(request, key)
+        return Order(request, key, await self.ledger.latest(key))
 
-    def _may_send(self, orders: Sequence[Order]) -> bool:
-        """Whether one needs its links; a sandbox that has ended leaves tasks to be drawn anew."""
-        earlier = [order.earlier for order in orders]
-        return any(row is None or (self.forgetful and row.state in UNFINISHED) for row in earlier)
+    def _may_send(self, order: Order) -> bool:
+        """Whether it needs its links; a sandbox that has ended leaves tasks to be drawn anew."""
+        row = order.earlier
+        return row is None or (self.forgetful and row.state in UNFINISHED)
 
-    async def _link(self, source: str | Picture | Path, content: str) -> str:
-        ours = await self._recognised(source, content)
-        return await asyncio.to_thread(self.references.link_to, ours)
+    async def _found(self, wanted: Sequence[Wanted]) -> dict[int, _Found]:
+        """Everything that was given as a reference, each read once, by its identity."""
+        found: dict[int, _Found] = {}
+        for given in (given for one in wanted for given in one.given):
+            if id(given) not in found:
+                source = await asyncio.to_thread(self.references.read, given)
+                content = await asyncio.to_thread(self.references.content, source)
+                found[id(given)] = _Found(source, content)
+        return found
+
+    async def _link(self, found: _Found) -> str:
+        ours = await self._recognised(found.source, found.content)
+        return await self.references.link(ours, self.client)
 
     async def _recognised(self, source: str | Picture | Path, content: str) -> str | Picture | Path:
         """A file that is a picture of this home as that picture, to which the API has a link."""
@@ -117,13 +134,10 @@ class Ordering:
 
     async def _link_anew(self, content: str, old: str) -> str:
         known = await self.ledger.picture(content)
-        if known is None:
-            return old
-        return await asyncio.to_thread(self.references.link_to, picture_of(*known))
+        source = old if known is None else picture_of(*known)
+        return await self.references.link(source, self.client)
 
 
-def _with_links(
-    orders: Sequence[Order], request: ImageRequest, contents: Sequence[str]
-) -> list[Order]:
-    """The same orders, once it is known under which links their references can be fetched."""
-    return [replace(order, request=request, references=tuple(contents)) for order in orders]
+def _with_links(order: Order, request: ImageRequest, contents: Sequence[str]) -> Order:
+    """The same order, once it is known under which links its references can be fetched."""
+    return replace(order, request=request, references=tuple(contents))

@@ -11,18 +11,16 @@ from .models import ImageRequest
 from .rows import Account
 
 
-def keys(
-    cell: Cell, request: ImageRequest, references: Sequence[str], account: Account, count: int
-) -> list[str]:
-    """The keys of `count` equal requests that a cell makes one after the other.
+def key(cell: Cell, request: ImageRequest, references: Sequence[str], account: Account) -> str:
+    """The key of the next request that a cell makes; equal ones are told apart by their order.
 
     `references` say by their content what pictures there are to go by, because links change.
     """
     place = [cell.folder, cell.source, cell.twin]
     wanted = [request.prompt, request.aspect_ratio, request.output_format, *references]
     whose = [account.origin, account.mark]
-    key = _digest([*place, wanted, whose])
-    return [_digest([key, next_ordinal(cell, key)]) for _ in range(count)]
+    shared = _digest([*place, wanted, whose])
+    return _digest([shared, next_ordinal(cell, shared)])
 
 
 def _digest(parts: object) -> str:

@@ -10,6 +10,7 @@ from IPython.core import completer
 from . import models, prompting, screen
 from .errors import RequestError
 from .results import Gallery, Generation
+from .stylebook import StyleBook
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +24,7 @@ _OUR_LINE: Final = re.compile(r"\s*(?:[^%=\n]+=\s*)?(?:%\w+ +)*%nanobanana +\S")
 _OUR_CELL: Final = re.compile(r"%%nanobanana(?: (.*))?$")
 _COMPLETED: Final = r".*%%?nanobanana\s"
 _COMPLETER: Final = "nanobanana_nb"
+_SHOWN_KINDS: Final = (Generation, Gallery, StyleBook)
 
 
 class ShownOnce:
@@ -38,7 +40,7 @@ class ShownOnce:
         self._shown: Any = None
         self._waiting: tuple[Any, Screen] | None = None
         formatter = shell.display_formatter.ipython_display_formatter
-        for kind in (Generation, Gallery):
+        for kind in _SHOWN_KINDS:
             formatter.for_type(kind, self._skip)
         shell.events.register("post_run_cell", self._cell_ended)
 
@@ -54,7 +56,7 @@ class ShownOnce:
 
     def unload(self) -> None:
         formatter = self._shell.display_formatter.ipython_display_formatter
-        for kind in (Generation, Gallery):
+        for kind in _SHOWN_KINDS:
             formatter.pop(kind, None)
         self._shell.events.unregister("post_run_cell", self._cell_ended)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -19,20 +19,26 @@ from typing import (
     TypedDict,
     TypeVar,
     Unpack,
+    cast,
     overload,
 )
 
-from . import accounting, cells, display, models, reporting, schema
+from . import accounting, cells, display, models, plans, presets, reporting, schema
 from .archive import History, Lineage, Page
 from .cells import Cell
 from .errors import NanoBananaError, RequestError, Stopped
+from .grids import Grid
 from .models import PRICE, ImageRequest
+from .ordering import Wanted
+from .plans import Plan
 from .portal import Job, Portal
+from .presets import Style
 from .references import Look
 from .results import Gallery, Generation
 from .rows import Spent
 from .screen import Screen
 from .settings import HOW_TO_SET_THE_KEY, Settings, read_budget
+from .stylebook import StyleBook
 from .tasks import Order, Terms
 from .workshop import Workshop, home_of, is_sandboxed, schedule_of, store_of
 
@@ -54,6 +60,7 @@ class Options(TypedDict, total=False):
     output_format: str
     image_urls: Sequence[Any]
     new: bool
+    style: str | Sequence[str]
     task_retries: int
     confirm: bool
 
@@ -132,9 +139,10 @@ class Studio:
         """Draw a picture ($0.03); with `count` above 1 a `Gallery`, with failures inside it.
 
         Options: `aspect_ratio` (default 1:1, or auto with references), `output_format` (png or
-        jpeg), `image_urls` (links and whatever else can stand for a picture: results, and, where
-        they can be served, files and Pillow images), `task_retries` (how often to draw again, each
-        time at its price, where the model failed), `confirm=True` for more than 20 at once.
+        jpeg), `image_urls` (pictures to go by: links, results, files, Pillow images, arrays,
+        figures), `style` (names of styles, as `nb.styles()` lists them), `task_retries` (how often
+        to draw again, each time at its price, where the model failed), `confirm=True` for more
+        than 20 at once.
         In a notebook, a cell that runs for the first time in a kernel shows what an earlier run of
         it drew, at no cost, unless `new=True`.
         Raises `NanoBananaError`s, which say what to do next.
@@ -154,6 +162,34 @@ class Studio:
         """A picture made from another one, or from a list of up to five, in their order."""
         options["image_urls"] = reference if isinstance(reference, list | tuple) else [reference]
         return self.generate(prompt, count=count, **options)
+
+    def grid(
+        self,
+        prompts: str | Sequence[str],
+        *,
+        count: int = 1,
+        new: bool = False,
+        task_retries: int | None = None,
+        confirm: bool = False,
+        **axes: Any,
+    ) -> Coroutine[Any, Any, Grid]:
+        """A picture for every combination: `grid("a {animal}", animal=["fox", "owl"])`.
+
+        A list makes an axis: values for a `{name}` of the prompt, whole prompts, or one of
+        `aspect_ratio`, `output_format`, `image_urls` (each a picture to go by, or a list of them)
+        and `style`; anything else is the same for all. `{fox|owl}` in the prompt is an axis too,
+        and so is a `count` above 1. The first axis makes the rows, the second the columns, each
+        combination of further ones a grid of its own. Failures stand in it as such.
+        Raises `RequestError` before anything is sent.
+        """
+        options = Options(new=new, confirm=confirm)
+        if task_retries is not None:
+            options["task_retries"] = task_retries
+        return self.draw(plans.plan(prompts, axes, count), **options)
+
+    def draw(self, plan: Plan, **options: Unpack[Options]) -> Coroutine[Any, Any, Grid]:
+        """Draw what a plan says; options as for `generate`, for all of it."""
+        return self._draw_all(plan, options, cells.running())
 
     def vary(
         self, generation: Generation, count: int = 4, *, new: bool = False
@@ -264,6 +300,13 @@ class Studio:
         return await workshop.ledger.prompts(limit)
 
     @_on_the_loop
+    async def styles(self) -> StyleBook:
+        """The named styles, each with the latest pictures that were drawn in it."""
+        workshop = await self._open()
+        known = await asyncio.to_thread(presets.load, self.settings)
+        return await workshop.style_book(known, presets.home_file(self.settings))
+
+    @_on_the_loop
     async def drop(self, id: str) -> bool:  # noqa: A002
         """Take back, at no cost, what waits to be sent; False if it does not wait any more.
 
@@ -290,10 +333,7 @@ class Studio:
     async def lineage(self, id: str) -> Lineage:  # noqa: A002
         """What a result was drawn from, and what was drawn from it; `id` as for `get`."""
         workshop = await self._open()
-        row = await workshop.row(id)
-        parents = await workshop.ledger.parents(row.id)
-        children = await workshop.ledger.children(row.id)
-        return Lineage(workshop.remembered(parents), workshop.remembered(children))
+        return await workshop.lineage(await workshop.row(id))
 
     @_on_the_loop
     async def look_at(self, reference: Any) -> Look:
@@ -304,6 +344,27 @@ class Studio:
         """
         workshop = await self._open()
         return await workshop.ordering.look_at(reference, workshop.client)
+
+    def check(self, plan: Plan, *, confirm: bool = False) -> str:
+        """What a plan draws and costs, in one line; `RequestError` if that is to be confirmed."""
+        money = " of sandbox money" if self.sandboxed else ""
+        check_count(plan.count, plan.text, confirm=confirm)
+        return f"{plan.text}{money}"
+
+    def wanted(self, plan: Plan, options: Options) -> list[Wanted]:
+        """What a plan would have drawn, picture by picture; sends nothing, and blocks while it
+        reads the styles. Raises `RequestError` for what the API would not take."""
+        requests = [
+            (prompt, cast("Options", {**options, **settings}))
+            for prompt, settings in plan.requests()
+        ]
+        styled = any(each.get("style") for _, each in requests)
+        book = presets.load(self.settings) if styled else {}
+        return [_wanted(prompt, each, book) for prompt, each in requests]
+
+    def set_by(self, style: str | Sequence[str]) -> dict[str, Any]:
+        """The options that these styles bring with them, such as `aspect_ratio`; it blocks."""
+        return presets.merged(presets.chosen(presets.load(self.settings), style)) if style else {}
 
     @property
     def expected(self) -> float:
@@ -365,14 +426,21 @@ class Studio:
         self, prompt: str, count: int, options: Options, cell: Cell | None
     ) -> Gallery:
         check_count(count, confirm=options.get("confirm", False))
-        given, new = options.get("image_urls", ()), options.get("new", False)
-        if isinstance(given, str) or not isinstance(given, Sequence):
-            raise RequestError("image_urls takes a list of links or pictures.")
-        models.check_image_count(len(given))
-        ratio = options.get("aspect_ratio", "") or ("auto" if given else "")
-        request = ImageRequest(prompt, ratio, options.get("output_format", "png"))
+        [wanted] = await asyncio.to_thread(self.wanted, plans.just(prompt), options)
+        return await self._drawn([wanted] * count, options, cell)
+
+    @_on_the_loop
+    async def _draw_all(self, plan: Plan, options: Options, cell: Cell | None) -> Grid:
+        self.check(plan, confirm=options.get("confirm", False))
+        wanted = await asyncio.to_thread(self.wanted, plan, options)
+        return Grid(await self._drawn(wanted, options, cell), plan.axes, plan.title)
+
+    async def _drawn(
+        self, wanted: Sequence[Wanted], options: Options, cell: Cell | None
+    ) -> Gallery:
         workshop = await self._open()
-        orders = await workshop.ordering.to_draw(request, given, count, cell, new=new)
+        new = options.get("new", False)
+        orders = await workshop.ordering.to_draw(wanted, cell, new=new)
         return await self._draw(orders, options.get("task_retries"))
 
     @_on_the_loop
@@ -425,14 +493,32 @@ class Studio:
         self._workshop = None
 
 
-def check_count(count: int, *, confirm: bool = False) -> None:
-    """Raises `RequestError` unless that many pictures may be drawn at once."""
+def _wanted(prompt: str, options: Options, book: Mapping[str, Style]) -> Wanted:
+    """What is asked for, in its styles; raises `RequestError` if it cannot be sent."""
+    given = options.get("image_urls", ())
+    if isinstance(given, str) or not isinstance(given, Sequence):
+        raise RequestError("image_urls takes a list of links or pictures.")
+    put_on = presets.chosen(book, options.get("style") or ())
+    told = presets.merged(put_on)
+    given = (*given, *told.get("image_urls", ()))
+    models.check_image_count(len(given))
+    ratio = options.get("aspect_ratio") or told.get("aspect_ratio") or ("auto" if given else "")
+    format_ = options.get("output_format") or told.get("output_format") or "png"
+    return Wanted(ImageRequest(presets.dress(prompt, put_on), ratio, format_), given)
+
+
+def check_count(count: int, what: str = "", *, confirm: bool = False) -> None:
+    """Raises `RequestError` unless that many pictures may be drawn at once.
+
+    `what` says how they come together, with their price.
+    """
     if isinstance(count, bool) or not isinstance(count, int) or count < 1:
         raise RequestError(f"count is {count!r}; give a whole number of pictures, 1 or more.")
     if count > ASK_ABOVE and not confirm:
+        cost = what or f"{count} pictures cost {display.money(PRICE * count)}"
         raise RequestError(
-            f"{count} pictures cost {display.money(PRICE * count)}, and nothing was sent yet; "
-            "say confirm=True (in the magic: --yes) to draw them all."
+            f"{cost}, and nothing was sent yet; say confirm=True (in the magic: --yes) to draw "
+            "them all."
         )
 
 

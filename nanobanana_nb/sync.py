@@ -9,12 +9,14 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Literal, Unpack, overload
 
-from . import screen
+from . import plans, screen
 from .archive import History
 from .errors import NanoBananaError
+from .grids import Grid
 from .results import Gallery, Generation
 from .settings import Settings, in_colab
 from .studio import SANDBOX_NOTICE, Options, Studio
+from .stylebook import StyleBook
 
 _default: Studio | None = None
 _used = False
@@ -97,6 +99,34 @@ def edit(
     """A picture made from another one, or from a list of up to five; see `Studio.edit`."""
     studio = default_studio()
     return studio.wait(studio.edit(reference, prompt, count=count, **options))
+
+
+def grid(
+    prompts: str | Sequence[str],
+    *,
+    count: int = 1,
+    new: bool = False,
+    task_retries: int | None = None,
+    confirm: bool = False,
+    **axes: Any,
+) -> Grid:
+    """A picture for every combination: `nb.grid("a {animal}", animal=["fox", "owl"])`.
+
+    Says how many pictures that are, and their price, before it sends anything; see `Studio.grid`.
+    """
+    studio, plan = default_studio(), plans.plan(prompts, axes, count)
+    for line in (*plan.remarks, studio.check(plan, confirm=confirm)):
+        screen.say(line)
+    options = Options(new=new, confirm=confirm)
+    if task_retries is not None:
+        options["task_retries"] = task_retries
+    return studio.wait(studio.draw(plan, **options))
+
+
+def styles() -> StyleBook:
+    """The styles that `style="ink"` and `--style ink` take, each with pictures drawn in it."""
+    studio = default_studio()
+    return studio.wait(studio.styles())
 
 
 def vary(generation: Generation, count: int = 4, *, new: bool = False) -> Gallery:

@@ -11,6 +11,8 @@ import pytest
 
 from nanobanana_nb import Sandbox, Settings, Studio
 
+from .harness.desk import TAB, Desk
+from .harness.kernels import Kernel
 from .harness.stacks import colab_stack
 
 PROMPTS = Path(__file__).parents[2] / "shared" / "data" / "prompts.jsonl"
@@ -71,3 +73,25 @@ def drawing_at(url: str) -> dict[str, str | None]:
         "NANOBANANA_FIRST_POLL": "0",
         "NANOBANANA_POLL_INTERVAL": "0.02",
     }
+
+
+@pytest.fixture(scope="module")
+def api() -> Iterator[Sandbox]:
+    """The API that the shared kernel draws at."""
+    with Sandbox(latency=0) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def shared_kernel(python: Path, api: Sandbox) -> Iterator[Kernel]:
+    """One kernel for all tests that leave it as it was."""
+    with Kernel(python, env=drawing_at(api.url)) as running:
+        assert running.run("%load_ext nanobanana_nb").status == "ok"
+        running.run(TAB)
+        yield running
+
+
+@pytest.fixture
+def desk(shared_kernel: Kernel, api: Sandbox) -> Desk:
+    """The shared kernel, counted anew."""
+    return Desk(shared_kernel, api)

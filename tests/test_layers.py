@@ -15,12 +15,33 @@ FLOORS = (
     {"errors", "portal", "pacing", "cells"},
     {"links"},
     {"settings", "models"},
-    {"protocol", "prompting", "schema", "sidecars", "rows", "writer"},
-    {"markup", "waiting", "copying"},
+    {
+        "protocol",
+        "prompting",
+        "templates",
+        "presets",
+        "schema",
+        "sidecars",
+        "rows",
+        "writer",
+        "containers",
+    },
+    {"markup", "waiting", "copying", "metadata", "plans"},
     {"display"},
-    {"client", "ledger", "pictures", "screen", "reporting", "tiles"},
-    {"results", "outcomes", "replay", "rebuilding"},
-    {"archive", "comparing", "references", "submitting", "collecting", "accounting"},
+    {"client", "ledger", "pictures", "screen", "reporting", "tiles", "gridpage", "strips"},
+    {"results", "outcomes", "replay", "rebuilding", "preparing", "publishing", "gridsheet"},
+    {"tables"},
+    {
+        "archive",
+        "comparing",
+        "grids",
+        "recipes",
+        "stylebook",
+        "references",
+        "submitting",
+        "collecting",
+        "accounting",
+    },
     {"tasks"},
     {"ordering"},
     {"workshop"},
@@ -38,7 +59,7 @@ PANEL_FLOORS = (
     {"panel"},
     {"__init__"},
 )
-WRITE_HTML = {"markup", "display", "tiles"}
+WRITE_HTML = {"markup", "display", "tiles", "gridpage", "strips"}
 TAG = re.compile(r"</(div|span|figure)>|<img ")
 BESIDE = "sandbox"
 MAY_START_THE_SANDBOX = {"workshop", "references", "cli"}

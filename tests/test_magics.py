@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import re
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,9 +13,9 @@ from PIL import Image
 from nanobanana_nb import Sandbox
 from nanobanana_nb.models import ASPECT_RATIOS
 from nanobanana_nb.prompting import OPTIONS
-from nanobanana_nb.sandbox import Task
 
 from .conftest import drawing_at
+from .harness.desk import Desk
 from .harness.kernels import Kernel, Reply
 
 # Everything of the shell that loading the extension touches.
@@ -40,70 +38,6 @@ def snapshot():
 def changed(before):
     return [name for name, value in snapshot().items() if value != before[name]]
 """
-
-# What the line becomes with each choice of the menu that Tab opens.
-TAB = """
-def tab(line):
-    menu = get_ipython().kernel.do_complete(line, len(line))
-    start, end = menu["cursor_start"], menu["cursor_end"]
-    return [line[:start] + choice + line[end:] for choice in menu["matches"]]
-"""
-
-
-@pytest.fixture(scope="module")
-def api() -> Iterator[Sandbox]:
-    """The API that the shared kernel draws at."""
-    with Sandbox(latency=0) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def shared_kernel(python: Path, api: Sandbox) -> Iterator[Kernel]:
-    """One kernel for all tests that leave it as it was."""
-    with Kernel(python, env=drawing_at(api.url)) as running:
-        assert running.run("%load_ext nanobanana_nb").status == "ok"
-        running.run(TAB)
-        yield running
-
-
-class Desk:
-    """A kernel, and what its API saw since the test began."""
-
-    def __init__(self, kernel: Kernel, api: Sandbox) -> None:
-        self.kernel = kernel
-        self._api = api
-        self._accepted = len(api.tasks)
-        self._posts = api.counts["submit"]
-
-    def run(self, code: str) -> Reply:
-        """Run a cell that is meant to work."""
-        reply = self.kernel.run(code)
-        assert reply.status == "ok", reply.traceback
-        return reply
-
-    def value(self, expression: str) -> object:
-        """The value of a plain expression in the kernel."""
-        return ast.literal_eval(self.run(f"print(repr({expression}))").text)
-
-    @property
-    def tasks(self) -> tuple[Task, ...]:
-        return self._api.tasks[self._accepted :]
-
-    @property
-    def task(self) -> Task:
-        """The only one."""
-        (only,) = self.tasks
-        return only
-
-    @property
-    def posts(self) -> int:
-        return self._api.counts["submit"] - self._posts
-
-
-@pytest.fixture
-def desk(shared_kernel: Kernel, api: Sandbox) -> Desk:
-    """The shared kernel, counted anew."""
-    return Desk(shared_kernel, api)
 
 
 def shown(reply: Reply) -> list[str]:

@@ -20,6 +20,7 @@ PUBLIC = [
     "DownloadError",
     "Gallery",
     "Generation",
+    "Grid",
     "History",
     "ImageRequest",
     "KeyRefused",
@@ -29,6 +30,7 @@ PUBLIC = [
     "Panel",
     "Picture",
     "RateLimited",
+    "Recipe",
     "RequestError",
     "Sandbox",
     "Schedule",
@@ -45,9 +47,12 @@ PUBLIC = [
     "compare",
     "edit",
     "generate",
+    "grid",
     "history",
+    "load",
     "login",
     "resume",
+    "styles",
     "vary",
 ]
 
