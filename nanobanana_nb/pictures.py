@@ -402,14 +402,6 @@ def contact_sheet(previews: Iterable[bytes], side: int = PREVIEW_SIDE) -> bytes:
     return make_preview(sheet, side)
 
 
-def write_png(image: Any, folder: Path) -> Path:
-    """Put an in-memory picture (anything with Pillow's `save`) into a file of its own."""
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / f"{secrets.token_hex(8)}.png"
-    image.save(file, "PNG")
-    return file
-
-
 def slug(prompt: str, length: int = 40) -> str:
     """A few plain words of the prompt for a file name: only a-z, 0-9 and dashes."""
     plain = unicodedata.normalize("NFKD", prompt[:400]).encode("ascii", "ignore").decode().lower()

@@ -352,12 +352,8 @@ class Panel:
         self._form.say_of_references("")
 
     async def _go_by_bytes(self, studio: Studio, data: bytes, name: str) -> None:
-        def opened() -> Any:
-            with pictures.decoded(data) as image:
-                return image
-
         async with self._arriving:  # several at once keep their order
-            await self._go_by(studio, await asyncio.to_thread(opened), name)
+            await self._go_by(studio, data, name)
 
     async def _open_large(self, _: Studio, one: Generation) -> None:
         preview = await asyncio.to_thread(_large, one.image)

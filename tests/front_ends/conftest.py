@@ -202,3 +202,12 @@ def classic_server(shared_classic_server: ClassicServer) -> Iterator[ClassicServ
     """The classic Notebook's server, left without kernels after the test."""
     yield shared_classic_server
     shared_classic_server.stop_kernels()
+
+
+@pytest.fixture
+def alerts(page: Page) -> Iterator[list[str]]:
+    """What a page said in dialogs; nothing of ours opens one."""
+    said: list[str] = []
+    page.on("dialog", lambda dialog: (said.append(dialog.message), dialog.dismiss()))
+    yield said
+    assert said == []

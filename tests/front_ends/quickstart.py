@@ -34,8 +34,13 @@ WAITING_CELLS = [1, 2, 5, 6, 7, 8]
 
 def put_quickstart(server: JupyterServer, folder: str, kernel: str = "python3") -> str:
     """Copy the quickstart into a new folder of the server and return its name there."""
-    notebook = nbformat.read(QUICKSTART, as_version=4)
+    return put_notebook(server, QUICKSTART, folder, kernel)
+
+
+def put_notebook(server: JupyterServer, file: Path, folder: str, kernel: str = "python3") -> str:
+    """Copy a notebook of ours into a new folder of the server and return its name there."""
+    notebook = nbformat.read(file, as_version=4)
     notebook.metadata["kernelspec"]["name"] = kernel
     (server.root / folder).mkdir()
-    nbformat.write(notebook, server.root / folder / QUICKSTART.name)
-    return f"{folder}/{QUICKSTART.name}"
+    nbformat.write(notebook, server.root / folder / file.name)
+    return f"{folder}/{file.name}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -93,15 +93,6 @@ def check_slider(page: Page) -> None:
     assert colours(page) == "RRRRRRRRRR"
     page.keyboard.press("Home")
     assert colours(page) == "BBBBBBBBBB"
-
-
-@pytest.fixture
-def alerts(page: Page) -> Iterator[list[str]]:
-    """What a page said in dialogs; nothing of ours opens one."""
-    said: list[str] = []
-    page.on("dialog", lambda dialog: (said.append(dialog.message), dialog.dismiss()))
-    yield said
-    assert said == []
 
 
 @pytest.mark.parametrize(

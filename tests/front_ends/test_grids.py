@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -138,15 +138,6 @@ def check_viewer(page: Page, first: str, right: str, below: str) -> None:
 
 
 FOX, OWL, OIL = "animal: fox · style: ink", "animal: owl · style: ink", "animal: fox · style: oil"
-
-
-@pytest.fixture
-def alerts(page: Page) -> Iterator[list[str]]:
-    """What a page said in dialogs of the browser; nothing of ours opens one."""
-    said: list[str] = []
-    page.on("dialog", lambda dialog: (said.append(dialog.message), dialog.dismiss()))
-    yield said
-    assert said == []
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,12 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import nbformat
 import pytest
 from PIL import Image
 
 from ..harness import accessibility, pages
 from . import looking
+from .quickstart import put_notebook
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
@@ -27,15 +27,6 @@ REPOSITORY = Path(__file__).parents[2]
 TOUR = REPOSITORY / "notebooks" / "iterate.ipynb"
 IMAGES = REPOSITORY / "docs" / "images"
 MINUTES = 4 * 60_000
-
-
-def put_tour(server: JupyterServer, folder: str, kernel: str = "python3") -> str:
-    """Copy the tour into a new folder of the server and return its name there."""
-    notebook = nbformat.read(TOUR, as_version=4)
-    notebook.metadata["kernelspec"]["name"] = kernel
-    (server.root / folder).mkdir()
-    nbformat.write(notebook, server.root / folder / TOUR.name)
-    return f"{folder}/{TOUR.name}"
 
 
 def output_of(page: Page, code: str) -> Locator:
@@ -69,7 +60,7 @@ def test_the_tour(
     on_colab = stack == "colab"
     server: JupyterServer = request.getfixturevalue("colab_server" if on_colab else "server")
     kernel = "colab" if on_colab else "python3"
-    notebook = put_tour(server, f"tour-{stack}-{theme}", kernel)
+    notebook = put_notebook(server, TOUR, f"tour-{stack}-{theme}", kernel)
     pages.open_lab(page, server, notebook, theme)
     pages.run_all(page, MINUTES)
     page.set_viewport_size({"width": 1280, "height": 12_000})
@@ -77,8 +68,8 @@ def test_the_tour(
     assert "Traceback" not in page.locator("body").inner_text()
     grid = output_of(page, "{a fox|an owl|a cat}").locator(".nanobanana").last
     expect(grid.locator("th[scope=row]")).to_have_text(["a fox", "an owl", "a cat"])
-    assert grid.locator("img").count() == 6
-    assert output_of(page, "toy.lineage").locator("img").count() == 5
+    assert grid.locator("table img").count() == 6
+    assert output_of(page, "toy.lineage").locator("img").count() == 4
     assert output_of(page, "nanobanana_styles").locator("img").count() >= 2
     assert looking.overflowing(page) == []
     assert looking.lowest_contrast(page) >= 4.5
@@ -87,7 +78,7 @@ def test_the_tour(
     document(grid, f"grid-{theme}")
     document(output_of(page, "toy.lineage").last, f"lineage-{theme}")
     page.set_viewport_size({"width": 1280, "height": 900})
-    grid.locator("img").first.click()
+    grid.locator("table img").first.click()
     expect(grid.locator("dialog img")).to_be_in_viewport(ratio=0.99)
     page.keyboard.press("Escape")
     expect(grid.locator("dialog")).to_be_hidden()
