@@ -119,6 +119,17 @@ def test_a_style_is_put_on(desk: Desk) -> None:
     assert desk.posts == 1
 
 
+def test_what_is_typed_wins_over_the_style_and_that_over_the_settings(desk: Desk) -> None:
+    """`-a` first, then what the style says, then %config where a style says nothing."""
+    desk.run('%config NanoBananaMagics.aspect_ratio = "16:9"')
+    try:
+        for options in ("--style ink", "--style poster", "--style poster -a 1:1", ""):
+            desk.run(f"%nanobanana -q {options} a fox")
+    finally:
+        desk.run('%config NanoBananaMagics.aspect_ratio = ""')
+    assert [task.aspect_ratio for task in desk.tasks] == ["16:9", "2:3", "1:1", "16:9"]
+
+
 def test_the_styles_are_shown(desk: Desk) -> None:
     """`%nanobanana_styles` lists them once, as its value too."""
     reply = desk.run("book = %nanobanana_styles")
