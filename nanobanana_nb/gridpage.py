@@ -97,17 +97,22 @@ def arranged(axes: Sequence[Axis]) -> Layout:
 
 
 def _named(axes: Sequence[Axis], spot: Sequence[int]) -> str:
-    return dotted(
-        *(
-            f"{title(axis)}: {clean(axis.labels[at], 80)}"
-            for axis, at in zip(axes, spot, strict=True)
-        )
-    )
+    return dotted(*(_valued(axis, at) for axis, at in zip(axes, spot, strict=True)))
+
+
+def _valued(axis: Axis, at: int) -> str:
+    label = clean(axis.labels[at], 80)
+    return f"{axis_title(axis)}: {label}" if axis_title(axis) else label
 
 
 def title(axis: Axis) -> str:
     """The name of an axis as it is shown."""
     return axis.name.replace("_", " ")
+
+
+def axis_title(axis: Axis) -> str:
+    """What stands above its values: nothing for choices typed in the prompt, which have no name."""
+    return "" if axis.typed else title(axis)
 
 
 def grid_card(
@@ -230,7 +235,8 @@ def _tables(layout: Layout, cells: Sequence[Sequence[Card]], *, wide: bool = Fal
 
 def _row(drawing: _Drawing, axis: Axis | None) -> str:
     """One axis: side by side, folding to the width there is, each under its label."""
-    name = f'<div style="{FAINT};margin-bottom:2px">{escape(title(axis))}</div>' if axis else ""
+    named = axis_title(axis) if axis else ""
+    name = f'<div style="{FAINT};margin-bottom:2px">{escape(named)}</div>' if named else ""
     cells = "".join(
         f'<figure style="flex:1 1 {drawing.side * 3 // 4}px;max-width:{drawing.side}px;margin:0">'
         f"{_figcaption(axis, number)}{drawing.cell(number)}</figure>"
@@ -289,14 +295,21 @@ def _thead(rows: Axis, columns: Axis) -> str:
     cells = "".join(
         f'<th scope="col" style="{label}">{_label(text)}</th>' for text in columns.labels
     )
-    return (
-        f'<thead style="position:sticky;top:0;z-index:2;border:none;background:{_PAGE}">'
+    across, down = escape(axis_title(columns)), escape(axis_title(rows))
+    above = (
         f'<tr style="background:none"><td style="{corner}"></td>'
         f'<th scope="colgroup" colspan="{len(columns.values)}" style="{name}">'
         f'<span style="position:sticky;left:{_heading_width(rows.labels)}px;opacity:.72">'
-        f"{escape(title(columns))}</span></th></tr>"
-        f'<tr style="background:none"><th scope="col" style="{corner}">'
-        f'<span style="opacity:.72">{escape(title(rows))}</span></th>{cells}</tr></thead>'
+        f"{across}</span></th></tr>"
+    )
+    beside = (
+        f'<th scope="col" style="{corner}"><span style="opacity:.72">{down}</span></th>'
+        if down
+        else f'<td style="{corner}"></td>'
+    )
+    return (
+        f'<thead style="position:sticky;top:0;z-index:2;border:none;background:{_PAGE}">'
+        f'{above if across else ""}<tr style="background:none">{beside}{cells}</tr></thead>'
     )
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Final, cast
 
-from .gridpage import Block, Layout, title
+from .gridpage import Block, Layout, axis_title
 from .protocol import clean
 from .templates import Axis
 
@@ -172,8 +172,8 @@ class _Plan:
         self._add(self._text, block.heading, _INK, self.width - 2 * self._margin, 1)
         if block.heading:
             self._y += self._gap // 2
-        if columns:
-            self._put(self._left, self._y, self._name, title(columns), _FAINT)
+        if columns and axis_title(columns):
+            self._put(self._left, self._y, self._name, axis_title(columns), _FAINT)
             self._y += self._name.line
         for number, row in enumerate(rows):
             if columns and (number == 0 or not self._layout.rows):
@@ -200,7 +200,7 @@ class _Plan:
                 self._put(self._column(column), y, self._text, line, _INK)
         if self._layout.rows:
             y = self._y + most * self._text.line - self._name.line
-            self._put(self._margin, y, self._name, title(self._layout.rows), _FAINT)
+            self._put(self._margin, y, self._name, axis_title(self._layout.rows), _FAINT)
         self._y += most * self._text.line + self._gap // 2
 
     def _add(
@@ -231,7 +231,7 @@ class _Plan:
         lines = [line for label in self._row_labels for line in label]
         if self._layout.rows is None:
             return 0
-        name = self._name.width(title(self._layout.rows))
+        name = self._name.width(axis_title(self._layout.rows))
         return round(max(name, *map(self._text.width, lines))) + self._gap
 
     def _folded(self, block: Block) -> list[tuple[int, ...]]:

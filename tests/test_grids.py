@@ -577,3 +577,16 @@ def test_hostile_labels_are_inert(studio: Studio, tmp_path: Path, shape: str) ->
     # Code has nothing of a label in it: it would need more than HTML's escapes there.
     loader = next(i["onload"] for i in outline.all("img") if "onload" in i)
     assert "alert" not in str(loader)
+
+
+def test_choices_typed_in_the_prompt_need_no_name(studio: Studio) -> None:
+    """`{fox|owl}` has no name: its labels stand alone, on the page and on the sheet."""
+    drawn = studio.wait(studio.gallery("a fox", count=4))
+    axes = [Axis("variant", ("fox", "owl"), typed=True), Axis("ink", ("a", "b"), typed=True)]
+    named = [replace(axis, typed=False) for axis in axes]
+    page = Grid(drawn, axes)._repr_mimebundle_()["text/html"]
+    assert "colgroup" in Grid(drawn, named)._repr_mimebundle_()["text/html"]
+    assert 'scope="colgroup"' not in page
+    assert ">variant<" not in page
+    assert "fox · a" in page
+    assert Grid(drawn, axes).pil().height < Grid(drawn, named).pil().height
