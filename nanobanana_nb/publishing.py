@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib
 import re
 import threading
 import time
@@ -27,7 +28,7 @@ LINK_KEPT: Final = 600.0
 """Seconds in which the same picture gets the same link again."""
 HOW_TO_PUBLISH: Final = (
     "Give an https link instead, or say where such pictures go: NANOBANANA_PUBLISH=s3://bucket/"
-    "folder (or gs://, or any other place that fsspec knows), or Settings(publish=function)."
+    "folder (or gs://, or any place that fsspec knows), or NANOBANANA_PUBLISH=module:function."
 )
 _PACKAGES: Final = {
     "s3": "s3fs",
@@ -40,6 +41,7 @@ _PACKAGES: Final = {
 _TYPES: Final = {".jpg": "image/jpeg", ".png": "image/png", ".webp": "image/webp"}
 _TYPE_OPTION: Final = {"s3": "ContentType", "s3a": "ContentType", "gs": "content_type"}
 """What a file system calls the media type, where it can be told."""
+_FUNCTION: Final = re.compile(r"[^\W\d][\w.]*:[^\W\d]\w*")
 _PRIVATE: Final = re.compile(r"\?[^\s\"']+|(?<=//)[^/\s@]+@")
 """The query of an address, which may be a signature, and a name and password in it."""
 
@@ -47,7 +49,8 @@ _PRIVATE: Final = re.compile(r"\?[^\s\"']+|(?<=//)[^/\s@]+@")
 class Publisher:
     """Puts prepared pictures where the settings say and gives their links.
 
-    `where` and `base` are `Settings.publish` and `Settings.publish_base`. `loopback_allowed`: the
+    `where` and `base` are `Settings.publish` and `Settings.publish_base`; a function may also be
+    named, as `module:function`. `loopback_allowed`: the
     API is on this machine, and so may the links be. `clock` is monotonic.
     """
 
@@ -90,11 +93,14 @@ class Publisher:
         return link
 
     def _put(self, file: Path, data: bytes, name: str) -> str:
-        if callable(self._where):
-            return self._checked(_asked(self._where, file))
-        if not self._where:
+        where = self._where
+        if isinstance(where, str) and _FUNCTION.fullmatch(where):
+            where = _function(where)
+        if callable(where):
+            return self._checked(_asked(where, file))
+        if not where:
             raise RequestError(f"{file.name} is on this machine. {HOW_TO_PUBLISH}")
-        return self._put_at(self._where, data, name)
+        return self._put_at(where, data, name)
 
     def _put_at(self, where: str, data: bytes, name: str) -> str:
         """Whole or not at all, and nothing before there is sure to be a link."""
@@ -132,6 +138,20 @@ class Publisher:
             told = _without_secrets(str(error))
             raise RequestError(f"A published picture needs a public https link: {told}") from None
         return link
+
+
+def _function(name: str) -> Callable[[Path], str]:
+    """The function that `module:function` names; `__main__:function` is one of the notebook."""
+    module, _, function = name.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), function)
+    except Exception as error:
+        raise ConfigError(
+            f"NANOBANANA_PUBLISH is {name}, which cannot be found: {_reason(error)}."
+        ) from error
+    if not callable(found):
+        raise ConfigError(f"NANOBANANA_PUBLISH is {name}, which is no function.")
+    return found  # type: ignore[no-any-return]
 
 
 def _asked(function: Callable[[Path], str], file: Path) -> str:

@@ -27,8 +27,6 @@ _TEXTS: Final = {
     "APIXO_BASE_URL": "base_url",
     "NANOBANANA_SANDBOX": "sandbox",
     "NANOBANANA_BUDGET": "budget",
-    "NANOBANANA_PUBLISH": "publish",
-    "NANOBANANA_PUBLISH_BASE": "publish_base",
 }
 """Variables of the environment whose text is taken as it is."""
 SandboxMode = Literal["auto", "always", "never"]
@@ -83,8 +81,8 @@ class Settings:
     `publish` says where pictures of this machine are put for the API to fetch: a folder as fsspec
     writes it (`s3://bucket/folder`), whose file system signs links, or that can be read by all
     under the https address `publish_base`; or a function that is given a file and returns its
-    link. `styles` is the file of named styles. `embed` puts prompt and settings into the pictures
-    themselves.
+    link, or `module:function`. `styles` is the file of named styles. `embed` puts prompt and
+    settings into the pictures themselves.
     """
 
     api_key: Secret | None = None
@@ -133,6 +131,10 @@ class Settings:
         """The same settings with another key."""
         return replace(self, api_key=Secret(key))
 
+    def brought_up(self) -> Settings:
+        """The same with what the environment says by now of publishing, styles and embedding."""
+        return replace(self, **_late())
+
     def check_writable(self) -> None:
         """Raises `ConfigError` unless ledger and pictures have a place that can be written."""
         for folder in (self.home, self.pictures):
@@ -157,14 +159,23 @@ def _from_environment() -> dict[str, Any]:
     if home := env.get("NANOBANANA_HOME"):
         found["home"] = Path(home).expanduser()
         found["pictures"] = found["home"] / "pictures"
-    if styles := env.get("NANOBANANA_STYLES"):
-        found["styles"] = Path(styles).expanduser()
-    if embed := env.get("NANOBANANA_EMBED"):
-        found["embed"] = embed.strip().lower() not in ("0", "false", "no", "off")
+    found |= _late()
     for name in ("first_poll", "poll_interval"):
         if text := env.get(f"NANOBANANA_{name.upper()}"):
             found[name] = _seconds(name, text)
     return found
+
+
+def _late() -> dict[str, Any]:
+    """What people come to set in the notebook, where they first need it."""
+    env = os.environ
+    styles, embed = env.get("NANOBANANA_STYLES"), env.get("NANOBANANA_EMBED", "")
+    return {
+        "publish": env.get("NANOBANANA_PUBLISH") or None,
+        "publish_base": env.get("NANOBANANA_PUBLISH_BASE", ""),
+        "styles": Path(styles).expanduser() if styles else None,
+        "embed": embed.strip().lower() not in ("", "0", "false", "no", "off"),
+    }
 
 
 def read_budget(value: Any) -> Decimal | None:

@@ -52,11 +52,14 @@ def recover() -> None:
 
 def current_studio() -> Studio:
     """The default studio, without a word; a new one where the key was set after the extension was
-    loaded, or after the sandbox has told how to set it."""
+    loaded, or after the sandbox has told how to set it, or where an error has told what to set."""
     global _default
     if _default is None:
         _default = Studio()
-    elif (_default.sandboxed or not _used) and (settings := Settings.load()) != _default.settings:
+        return _default
+    known = _default.settings
+    settings = Settings.load() if _default.sandboxed or not _used else known.brought_up()
+    if settings != known:
         _default = _heir(settings)
     return _default
 
@@ -67,10 +70,13 @@ def is_current(studio: Studio) -> bool:
 
 
 def _heir(settings: Settings) -> Studio:
-    """A new studio, under the budget of the one before it, which may have been set since."""
+    """A new studio that goes on from the one before it: its last picture, and its budget, which
+    may have been set since."""
     studio = Studio(settings)
-    if _default is not None and _default.budget != _default.settings.budget:
-        studio.budget = _default.budget
+    if _default is not None:
+        studio.last = _default.last
+        if _default.budget != _default.settings.budget:
+            studio.budget = _default.budget
     return studio
 
 

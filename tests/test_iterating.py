@@ -165,6 +165,41 @@ def test_a_grid_is_shown_again_for_nothing(desk: Desk) -> None:
     assert desk.posts == 4
 
 
+PUBLISH = """
+import functools, http.server, pathlib, shutil, tempfile, threading
+folder = pathlib.Path(tempfile.mkdtemp())
+class Host(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_): pass
+host = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Host, directory=folder))
+threading.Thread(target=host.serve_forever, daemon=True).start()
+def publish(file):
+    shutil.copy(file, folder)
+    return f"http://127.0.0.1:{host.server_port}/{file.name}"
+"""
+
+
+def test_where_local_pictures_go_can_be_said_when_it_is_asked_for(
+    desk: Desk, tmp_path: Path
+) -> None:
+    """The error says what to set; set in the next cell it counts, and `last` is still the last."""
+    Image.new("RGB", (60, 40), "teal").save(tmp_path / "mine.jpg")
+    line = f"%nanobanana -q -i {tmp_path / 'mine.jpg'} a teal fox"
+    desk.run("%nanobanana -q -o before a fox")
+    refused = desk.kernel.run(line)
+    assert "NANOBANANA_PUBLISH=module:function" in refused.text + "".join(refused.traceback)
+    assert desk.posts == 1
+    desk.run(PUBLISH)
+    desk.run("%env NANOBANANA_PUBLISH=__main__:publish")
+    try:
+        desk.run("%nanobanana -q -i last -o after the same")
+        desk.run(line)
+    finally:
+        desk.run("import os; del os.environ['NANOBANANA_PUBLISH']")
+    assert desk.value("after.references == (before.image.sha256,)") is True
+    assert desk.tasks[-1].image_urls[0].startswith("http://127.0.0.1:")
+    assert desk.posts == 3
+
+
 def test_a_grid_in_code(studio: Studio, sandbox) -> None:
     """Ratios, formats and references as axes reach the API in the order of the grid."""
     fox = studio.wait(studio.generate("a fox"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -230,7 +231,7 @@ def test_nothing_leaves_the_machine_unless_it_was_said_where_to(
         assert "is on this machine, where the API, which needs a public link, cannot" in told
         assert "an https link" in told
         assert "NANOBANANA_PUBLISH=s3://" in told
-        assert "Settings(publish=function)" in told
+        assert "NANOBANANA_PUBLISH=module:function" in told
         assert "\n" not in told
     assert sandbox.counts["submit"] == 0
     assert versions(s3) == []
@@ -428,6 +429,22 @@ def test_a_function_is_asked_again_after_a_while(tmp_path: Path) -> None:
     assert publisher.publish(red) == "https://example.com/1"
     now[0] += 2
     assert publisher.publish(red) == "https://example.com/2"
+
+
+@pytest.mark.parametrize(
+    ("named", "why"),
+    [
+        ("posixpath:basename", "'mine.png' is not a link"),
+        ("nowhere_at_all:publish", "cannot be found: No module named 'nowhere_at_all'"),
+        ("posixpath:nothing", "cannot be found"),
+        ("posixpath:sep", "is no function"),
+    ],
+)
+def test_a_function_can_be_named(tmp_path: Path, named: str, why: str) -> None:
+    """`module:function` in the environment is that function, or one line on why it is not."""
+    file = picture(tmp_path).rename(tmp_path / "mine.png")
+    with pytest.raises((ConfigError, RequestError), match=re.escape(why)):
+        Publisher(named).publish(file)
 
 
 @pytest.mark.parametrize(
