@@ -84,13 +84,11 @@ def _card_of_result(one: Generation) -> display.Card:
 
 def _card_of_file(file: Path) -> display.Card:
     """A file as it is seen, with the prompt that it was drawn from, if that is known."""
-    from PIL import ImageOps
-
     if not file.is_file():
         raise RequestError(f"{file} is not there any more.")
     try:
         with pictures.decoded(file) as image:
-            upright = ImageOps.exif_transpose(image)
+            upright = pictures.upright(image)
             preview, (width, height) = pictures.make_preview(upright), upright.size
             size = _size(width, height, str(image.format).lower())
     except DownloadError:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import difflib
+import io
 import math
-import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -32,8 +31,8 @@ _LEAST: Final = 4_000
 _SHEET_BYTES: Final = 44_000
 _SHEET_WIDTH: Final = 760
 """Pixels of the sheet for front ends that show no HTML."""
-_SHEETS: Final = (".png", ".jpg", ".jpeg", ".webp")
-_PAGES: Final = (".html", ".htm")
+PAGES: Final = (".html", ".htm")
+"""The endings of a page, beside those of a picture."""
 
 
 class Grid(Gallery):
@@ -100,15 +99,16 @@ class Grid(Gallery):
         As one labelled picture (`grid.png`, `.jpg` or `.webp`), as a page that needs nothing else
         (`grid.html`), or a copy of every picture into a folder.
         """
-        path = check_target(target)
+        if not Path(target).suffix or Path(target).expanduser().is_dir():
+            return super().save(target)
+        path = pictures.check_target(target, PAGES)
         kind = path.suffix.lower()
-        if path.is_dir() or not kind:
-            return super().save(path)
-        with _told(path):
-            if kind in _PAGES:
-                path.write_text(self._page(), encoding="utf-8")
-            else:
-                self.pil().save(path, quality=92)
+        if kind in PAGES:
+            pictures.put(path, self._page().encode())
+        else:
+            data = io.BytesIO()
+            self.pil().save(data, "JPEG" if kind in (".jpg", ".jpeg") else kind[1:], quality=92)
+            pictures.put(path, data.getvalue())
         return [path]
 
     def to_pandas(self) -> Any:
@@ -269,28 +269,3 @@ def _meant(given: str, known: Sequence[str]) -> str:
 
 def _quoted(text: str) -> str:
     return repr(clean(text, 60))
-
-
-def check_target(target: PathLike) -> Path:
-    """The path to save a grid to; raises `RequestError` if that cannot work."""
-    path = Path(target).expanduser()
-    known = (*_SHEETS, *_PAGES)
-    if path.suffix and path.suffix.lower() not in known and not path.is_dir():
-        raise RequestError(
-            f"Cannot save to {path}: give a folder, or a file that ends in {', '.join(known)}."
-        )
-    if path.suffix and not path.is_dir():
-        folder = path.parent
-        if not folder.is_dir() or not os.access(folder, os.W_OK):
-            raise RequestError(f"Cannot save to {path}: the folder {folder} cannot be written.")
-    return path
-
-
-@contextlib.contextmanager
-def _told(path: Path) -> Iterator[None]:
-    """A disk that takes no more is told in one line."""
-    try:
-        yield
-    except OSError as error:
-        why = error.strerror or type(error).__name__
-        raise RequestError(f"Cannot save to {path}: {why}.") from None

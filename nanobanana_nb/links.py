@@ -55,10 +55,10 @@ def check(url: str, *, loopback_allowed: bool) -> SplitResult:
     if loopback_allowed and is_loopback(parts.hostname):
         return parts
     if parts.scheme != "https":
-        raise RequestError(f"{shorten(url)!r} is not https; only https links are used.")
+        raise RequestError(f"{shorten(bare(url))!r} is not https; only https links are used.")
     if is_loopback(parts.hostname) or _is_private_literal(parts.hostname or ""):
         raise RequestError(
-            f"{shorten(url)!r} is on a private network, where the API cannot fetch it; "
+            f"{shorten(bare(url))!r} is on a private network, where the API cannot fetch it; "
             "give a public link."
         )
     return parts
@@ -76,7 +76,11 @@ def shorten(text: str, length: int = 80) -> str:
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
+def bare(url: str) -> str:
+    """A link to show: without its query, which may be a signature."""
+    return url.partition("?")[0]
+
+
 def name_of(url: str) -> str:
-    """A short name of what a link leads to, without its query, which may be secret."""
-    parts = urlsplit(url)
-    return shorten(parts.path.rstrip("/").rpartition("/")[2] or parts.netloc, 60)
+    """A short name of what a link leads to."""
+    return shorten(bare(url).rstrip("/").rpartition("/")[2], 60)

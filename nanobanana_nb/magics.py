@@ -100,12 +100,12 @@ class NanoBananaMagics(Magics):
         template = _template(order, names)
         options = self._options(order, names)
         if "save" in order.options:
-            check = grids.check_target if template.axes else pictures.check_target
-            check(order.options["save"])
+            pictures.check_target(order.options["save"], grids.PAGES if template.axes else ())
         count = _whole_number("-n", order.options.get("count", "1"))
+        models.check_count(count)
         plan = plans.repeated(template, count if template.axes else 1)
         if "dry_run" in order.options:
-            wanted = default_studio().wanted(plan, options)
+            wanted = default_studio().requests_of(plan, options)
             _show_what_would_be_sent(wanted, plan.count if plan.axes else count)
             return None
         return self._draw(plan, count, options, order.options)
@@ -186,7 +186,7 @@ class NanoBananaMagics(Magics):
         own = {
             name: value
             for name, value in self.shell.user_ns.items()
-            if hidden.get(name, hidden) is not value
+            if name not in hidden or hidden[name] is not value
         }
         local = local_ns if local_ns is not self.shell.user_ns else {}
         return ChainMap(dict(local), own)
@@ -199,7 +199,7 @@ class NanoBananaMagics(Magics):
         images = given.get("image", ())
         last = default_studio().last if "last" in images else None
         style = given.get("style", "")
-        by_style = default_studio().set_by(style) if style else {}
+        by_style = default_studio().style_settings(style) if style else {}
         retries = given.get("retries", str(self.task_retries))
         return Options(
             # What is typed overrides the style, and the style the settings.
@@ -220,7 +220,8 @@ class NanoBananaMagics(Magics):
         studio, live = default_studio(), Screen(quiet=quiet)
         drawing: Coroutine[Any, Any, Gallery]
         if plan.axes:
-            screen.say(studio.check(plan, confirm=options["confirm"]))
+            priced = studio.priced(plan, options["task_retries"], confirm=options["confirm"])
+            screen.say(priced)
             drawing = studio.draw(plan, **options)
         else:
             drawing = studio.gallery(plan.template.prompt(), count=count, **options)
@@ -290,10 +291,17 @@ def _show_failure(failed: Generation, live: Screen) -> None:
 def _template(order: Line, names: Mapping[str, Any]) -> Template:
     """The prompt as it is meant, once it is told what that is."""
     if "raw" in order.options:
-        template = Template((order.prompt,))
-    else:
-        template = templates.read(order.prompt, names)
+        models.check_prompt(order.prompt)
+        return Template((order.prompt,))
+    template = templates.read(order.prompt, names)
     models.check_prompt(str(template).strip())
+    if output := order.options.get("output"):
+        _check_output(output, template)
+    if behind := prompting.option_behind(order.prompt):
+        raise RequestError(
+            f"{behind} stands behind the prompt, where it would be drawn, so nothing was sent; "
+            "options come first. If it is part of the prompt, say --raw."
+        )
     if template.filled:
         told = template.filled.items()
         screen.say(", ".join(f"{{{name}}} is {value}" for name, value in told))
@@ -302,6 +310,15 @@ def _template(order: Line, names: Mapping[str, Any]) -> Template:
     if flag := prompting.foreign_flag(str(template)):
         screen.say(f"{flag} is sent as text; the ratio is set by -a 3:4 before the prompt.")
     return template
+
+
+def _check_output(name: str, template: Template) -> None:
+    """A list that its own grid replaces would be gone when the cell runs again."""
+    if name in template.filled or name in [axis.name for axis in template.axes]:
+        raise RequestError(
+            f"-o {name} would replace the variable that the prompt takes from, so nothing was "
+            "sent; give another name."
+        )
 
 
 def _show_what_would_be_sent(wanted: Sequence[Wanted], count: int) -> None:

@@ -25,6 +25,8 @@ ASPECT_RATIOS: Final[tuple[str, ...]] = get_args(AspectRatio)
 OUTPUT_FORMATS: Final[tuple[str, ...]] = get_args(OutputFormat)
 MAX_PROMPT: Final = 5000
 MAX_IMAGES: Final = 5
+MAX_RETRIES: Final = 5
+"""Of ours: each costs a picture."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,21 @@ def check_prompt(prompt: str) -> None:
             f"Character {error.start + 1} of the prompt is half of a surrogate pair and cannot "
             "be sent; type it anew."
         ) from None
+
+
+def check_count(count: object) -> None:
+    """Raises `RequestError` unless it is a number of pictures."""
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+        raise RequestError(f"count is {count!r}; give a whole number of pictures, 1 or more.")
+
+
+def check_retries(retries: object) -> None:
+    """Raises `RequestError` unless a failed task may be drawn again that often; None: as set."""
+    whole = isinstance(retries, int) and not isinstance(retries, bool)
+    if retries is not None and not (whole and 0 <= retries <= MAX_RETRIES):  # type: ignore[operator]
+        raise RequestError(
+            f"task_retries is {retries!r}; give a whole number from 0 to {MAX_RETRIES}."
+        )
 
 
 def check_image_count(count: int) -> None:

@@ -53,13 +53,17 @@ class Ordering:
     ) -> list[Order]:
         """An order for each that is wanted, its references checked where it may be sent."""
         found = await self._found(wanted)
+        links: dict[int, str] = {}
         orders = []
         for one in wanted:
             contents = [found[id(given)].content for given in one.given]
             order = await self._order(one.request, contents, cell, new=new)
             if one.given and self._may_send(order):
-                urls = [await self._link(found[id(given)]) for given in one.given]
-                order = _with_links(order, replace(one.request, image_urls=tuple(urls)), contents)
+                for given in one.given:
+                    if id(given) not in links:
+                        links[id(given)] = await self._link(found[id(given)])
+                urls = tuple(links[id(given)] for given in one.given)
+                order = _with_links(order, replace(one.request, image_urls=urls), contents)
             orders.append(order)
         return orders
 

@@ -20,7 +20,7 @@ import tempfile
 import time
 import unicodedata
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -186,7 +186,7 @@ class PictureStore:
     def _put_preview(self, file: Path, preview: bytes) -> None:
         with contextlib.suppress(OSError):
             self._previews.mkdir(parents=True, exist_ok=True)
-            with _written(self._previews, preview) as part:
+            with written(self._previews, preview) as part:
                 part.replace(self.preview_file(file))
 
 
@@ -251,6 +251,18 @@ def _has_its_end(png: Path | bytes) -> bool:
     return _PNG_END in (png if isinstance(png, bytes) else png.read_bytes())
 
 
+def upright(image: Image.Image) -> Image.Image:
+    """The picture turned as its EXIF says; as it is where Pillow fails on what is written there."""
+    from PIL import ImageOps
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ImageOps.exif_transpose(image)
+    except Exception:  # noqa: BLE001 - its readers raise whatever a broken file leads to
+        return image
+
+
 def make_preview(image: Image.Image, side: int = PREVIEW_SIDE, limit: int = PREVIEW_BYTES) -> bytes:
     """A JPEG of at most `side` pixels and `limit` bytes; see-through parts become white."""
     from PIL import Image
@@ -285,21 +297,27 @@ def save_copy(file: Path, target: str | os.PathLike[str], drawn: Drawn | None = 
     path = check_target(target)
     if path.is_dir():
         path = path / file.name
+    if _is_same(file, path):
+        raise RequestError(f"{_shown(path)} is the stored picture itself; give another name.")
     kind = _SAVE_AS[path.suffix.lower()]
     data = _read(file)
     if kind != _SAVE_AS.get(file.suffix.lower()):
         drawn = drawn or metadata.read_ours(data)
         data = _converted(file, kind)
     if drawn is not None:
-        if _is_same(file, path):
-            raise RequestError(f"{path} is the stored picture itself; give another name.")
         with decoded(data) as image:
             data = _labelled(data, image, drawn)
+    put(path, data)
+    return path
+
+
+def put(path: Path, data: bytes) -> None:
+    """Write a file of the user's, whole or not at all. Raises `RequestError`."""
     try:
-        path.write_bytes(data)
+        with written(path.parent, data) as part:
+            part.replace(path)
     except OSError as error:
         raise RequestError(f"Cannot save to {_shown(path)}: {error.strerror}.") from None
-    return path
 
 
 def _read(file: Path) -> bytes:
@@ -338,10 +356,13 @@ def _shown(path: object) -> str:
     return clean(path, 120)
 
 
-def check_target(target: str | os.PathLike[str]) -> Path:
-    """The path to save to, if that can work; raises `RequestError` otherwise."""
+def check_target(target: str | os.PathLike[str], also: Sequence[str] = ()) -> Path:
+    """The path to save to, if that can work; raises `RequestError` otherwise.
+
+    `also` are endings of a file besides those of pictures.
+    """
     try:
-        return _checked_target(Path(target).expanduser())
+        return _checked_target(Path(target).expanduser(), (*_SAVE_AS, *also))
     except (TypeError, ValueError, RuntimeError, OSError) as error:
         if isinstance(error, RequestError):
             raise
@@ -349,23 +370,34 @@ def check_target(target: str | os.PathLike[str]) -> Path:
         raise RequestError(f"Cannot save to {_shown(target)}: {why}.") from None
 
 
-def _checked_target(path: Path) -> Path:
+def _checked_target(path: Path, endings: Sequence[str]) -> Path:
     with contextlib.suppress(FileNotFoundError):
         path.lstat()  # no system takes a name with a NUL, or one that is too long
     if path.is_dir():
         folder = path
-    elif path.suffix.lower() in _SAVE_AS:
+    elif path.suffix.lower() in endings:
         folder = path.parent
     else:
         raise RequestError(
             f"Cannot save to {_shown(path)}: it is not a folder, and a file needs one of the "
-            f"endings {', '.join(_SAVE_AS)}."
+            f"endings {', '.join(endings)}."
         )
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise RequestError(
             f"Cannot save to {_shown(path)}: the folder {_shown(folder)} cannot be written."
         )
     return path
+
+
+def folder_for(target: str | os.PathLike[str]) -> Path:
+    """A folder to save to, made if it is not there. Raises `RequestError`."""
+    try:
+        folder = Path(target).expanduser()
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError, TypeError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise RequestError(f"Cannot save to {_shown(target)}: {why}.") from None
+    return folder
 
 
 def find_file(given: str | os.PathLike[str]) -> Path | None:
@@ -448,7 +480,7 @@ def _put_both(file: Path, data: bytes, note: bytes, mode: int) -> bool:
 
 def _put(file: Path, data: bytes, mode: int) -> bool:
     """Write a file, whole or not at all, without replacing another; False if there is one."""
-    with _written(file.parent, data, mode) as part:
+    with written(file.parent, data, mode) as part:
         try:
             os.link(part, file)
         except FileExistsError:
@@ -461,7 +493,7 @@ def _put(file: Path, data: bytes, mode: int) -> bool:
 
 
 @contextlib.contextmanager
-def _written(folder: Path, data: bytes, mode: int = 0o666) -> Iterator[Path]:
+def written(folder: Path, data: bytes, mode: int = 0o666) -> Iterator[Path]:
     """A temporary file whose content is safe on the disk; gone afterwards, unless renamed."""
     part = folder / f".nanobanana-{secrets.token_hex(8)}.part"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)

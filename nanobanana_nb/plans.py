@@ -9,15 +9,24 @@ import difflib
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from .errors import RequestError
-from .models import PRICE
-from .templates import Axis, Template, free_name, is_plain, kind_of, names_in, read, values_of
+from .models import PRICE, check_count
+from .templates import (
+    Axis,
+    Template,
+    check_most,
+    free_name,
+    is_plain,
+    kind_of,
+    listed,
+    names_in,
+    read,
+    values_of,
+)
 
-MOST: Final = 10_000
-"""Pictures that one plan may ask for."""
 REQUEST_AXES: Final = ("aspect_ratio", "output_format", "image_urls", "style")
 """What may vary from picture to picture besides the prompt."""
 _SHOWN: Final = 60
@@ -44,7 +53,8 @@ class Plan:
         """`3 animals x 2 styles = 6 pictures, $0.18`"""
         pictures = f"{self.count:,} {'picture' if self.count == 1 else 'pictures'}"
         sides = " x ".join(axis.text for axis in self.axes)
-        return f"{sides} = {pictures}, ${PRICE * self.count:,.2f}"
+        what = pictures if sides in ("", pictures) else f"{sides} = {pictures}"
+        return f"{what}, ${PRICE * self.count:,.2f}"
 
     @property
     def title(self) -> str:
@@ -85,16 +95,21 @@ def plan(prompts: str | Sequence[str], given: Mapping[str, Any], count: int = 1)
     names, settings = {}, {}
     for name, value in given.items():
         if name in said:
-            names[name] = _checked(name, value)
+            names[name] = _checked(name, listed(value))
         elif name in REQUEST_AXES:
-            settings[name] = value
+            settings[name] = _settings_list(name, value)
         else:
             raise RequestError(_unused(name, texts[0]))
-    return _arranged([read(text, names) for text in texts], settings, count, list(given))
+    read_all = [_with_remarks(read(text, names), text, names) for text in texts]
+    return _arranged(read_all, settings, count, list(given))
 
 
-def just(prompt: str) -> Plan:
+def single(prompt: str) -> Plan:
     """The plan of one picture, its prompt as it is."""
+    if not isinstance(prompt, str):
+        raise RequestError(
+            f"The prompt must be text, not {kind_of(prompt)}; for a list of prompts use nb.grid."
+        )
     return Plan(Template((prompt,)), ())
 
 
@@ -107,6 +122,8 @@ def _arranged(
     templates: Sequence[Template], settings: Mapping[str, Any], count: int, order: Sequence[str]
 ) -> Plan:
     """The axes of prompts and settings together, in the order asked for."""
+    check_count(count)
+    check_most(count)
     axes: list[Axis] = []
     if len(templates) > 1:
         templates = [one for template in templates for one in _without_variants(template)]
@@ -120,16 +137,26 @@ def _arranged(
             del shared[name]
     if count > 1:
         axes.append(Axis(free_name("picture", _names_of(axes)), tuple(range(1, count + 1))))
+    for axis in axes:
+        _check_values(axis)
     axes.sort(key=lambda axis: _rank(axis, order))
     made = Plan(templates[0], tuple(axes), shared)
-    if made.count > MOST:
-        raise RequestError(f"{made.text} is too much at once; a grid takes {MOST:,} at most.")
+    check_most(made.count, made.text)
     return made
+
+
+def _with_remarks(template: Template, text: str, names: Mapping[str, Any]) -> Template:
+    """In code every name is given in the call: one that is not is sent as it stands there."""
+    hinted = " ".join(template.remarks)
+    left = [n for n in dict.fromkeys(names_in(text)) if n not in names and f"{{{n}}}" not in hinted]
+    more = [f"{{{name}}} is sent as typed; {name}=... would fill it." for name in left]
+    return replace(template, remarks=(*template.remarks, *more))
 
 
 def _without_variants(template: Template) -> list[Template]:
     """A template for each of the choices typed in it."""
     typed = [axis for axis in template.axes if axis.typed]
+    check_most(math.prod(len(axis.values) for axis in typed))
     found = []
     for values in itertools.product(*(axis.values for axis in typed)):
         chosen = {axis.name: value for axis, value in zip(typed, values, strict=True)}
@@ -148,6 +175,19 @@ def _check_alike(templates: Sequence[Template]) -> None:
                 "of the list does, so it would be drawn several times alike; add it, or draw it "
                 "by itself."
             )
+
+
+def _check_values(axis: Axis) -> None:
+    """What stands twice in a list would be drawn twice alike, and `count` says so better."""
+    seen: set[str] = set()
+    for value in axis.values:
+        text = str(value)
+        if text in seen and (is_plain(value) or isinstance(value, Template)):
+            raise RequestError(
+                f"{axis.name} has {text[:_SHOWN]!r} twice, so it would be drawn twice alike; take "
+                "one out, or ask for several of all with count=2 (-n 2)."
+            )
+        seen.add(text)
 
 
 def _rank(axis: Axis, order: Sequence[str]) -> int:
@@ -175,6 +215,12 @@ def _unused(name: str, prompt: str) -> str:
         f"{name} is given, but the prompt has no {{{name}}}, so nothing was sent.{meant} "
         f"Besides names of the prompt there are {', '.join(REQUEST_AXES)}."
     )
+
+
+def _settings_list(name: str, value: Any) -> Any:
+    """A gallery as a list of pictures to go by."""
+    several = isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray)
+    return list(value) if name == "image_urls" and several else value
 
 
 def _as_list(references: Any) -> list[Any]:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import hashlib
 import io
 import re
-import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from . import pictures
 from .errors import RequestError
 from .pictures import MAX_PIXELS
 
@@ -54,15 +54,16 @@ _PNGS: Final = [("PNG", {"compress_level": 4})]
 
 
 def prepare(file: Path, folder: Path) -> Path:
-    """The same picture as the API may have it; a new file in `folder`, named by its content.
+    """The same picture as the API may have it; a file of ours in `folder`, named by its content.
 
-    A PNG, JPEG or WebP that needs no change is given back itself: to encode it once more would
-    only cost quality. Raises `RequestError` for anything that is no picture; blocks.
+    A PNG, JPEG or WebP that needs no change is copied byte by byte: to encode it once more would
+    only cost quality, and the user's own file may become another at any time. Raises
+    `RequestError` for anything that is no picture; blocks.
     """
     data = read(file)
     image = _decoded(data, repr(file.name))
     if _is_ready(data, image):
-        return file
+        return _kept(data, SUFFIXES[str(image.format)], folder)
     return keep_picture(image, folder, repr(file.name))
 
 
@@ -141,8 +142,6 @@ def _decoded(data: bytes, name: str) -> Image.Image:
     """The picture, or the first of several, decoded to its last row."""
     image = _opened(data, name)
     try:
-        if max(image.size) > MAX_SIDE:
-            image.draft(None, (MAX_SIDE, MAX_SIDE))  # a JPEG is decoded at half its size or less
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             image.load()
@@ -243,15 +242,14 @@ def _is_bare_jpeg(data: bytes) -> bool:
 
 def _bare(image: Image.Image) -> Image.Image:
     """The pixels upright, in sRGB, not too many, in a new picture that carries nothing else."""
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         image.load()
         if image.mode in ("L", "RGB", "RGBA", "CMYK"):  # first of all, for what follows copies it
             image = _fitted(image)
-        upright = ImageOps.exif_transpose(image)
-    small = _fitted(_in_srgb(upright))
+    small = _fitted(_in_srgb(pictures.upright(image)))
     bare = Image.new(small.mode, small.size)
     bare.paste(small)
     return bare
@@ -359,13 +357,8 @@ def _kept(data: bytes, suffix: str, folder: Path) -> Path:
         if file.is_file() and file.stat().st_size == len(data):
             return file
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=folder, suffix=".part", delete=False) as part:
-            try:
-                part.write(data)
-                part.close()
-                Path(part.name).replace(file)
-            finally:
-                Path(part.name).unlink(missing_ok=True)
+        with pictures.written(folder, data, 0o600) as part:
+            part.replace(file)
     except OSError as error:
         raise RequestError(
             f"The picture cannot be put into {folder} ({error.strerror or error}), so nothing was "

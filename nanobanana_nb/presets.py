@@ -198,7 +198,7 @@ def _style_of(file: Path, name: str, table: Any) -> Style:
         _refuse(file, name, "is no name to type; use letters, digits, - and _")
     for key, value in table.items():
         _check(file, name, key, value)
-    images = tuple(_whole(file, image) for image in table.get("image_urls", ()))
+    images = tuple(_whole(file, name, image) for image in table.get("image_urls", ()))
     words = {key: text.strip() for key, text in table.items() if key != "image_urls"}
     if not images and not any(words.get(key) for key in _KEYS[:3]):
         _refuse(file, name, 'is empty; give it a prompt = "..." or take it out')
@@ -227,14 +227,19 @@ def _check_choice(file: Path, name: str, key: str, value: str) -> None:
         _refuse(file, name, f"{key} is {value[:60]!r}; use one of {', '.join(choices[key])}")
 
 
-def _whole(file: Path, image: str) -> str:
+def _whole(file: Path, name: str, image: str) -> str:
     """A link as it is; a file as it is seen from the folder of the styles."""
     if "://" in image:
         return image
+    folder = file.absolute().parent
     try:
-        return str(file.absolute().parent / Path(image).expanduser())
+        place = folder / Path(image).expanduser()
     except RuntimeError:  # nobody of that name has a home here
         return image
+    # The file of the current folder may have come with a notebook of somebody else.
+    if not file.is_absolute() and not place.resolve().is_relative_to(folder.resolve()):
+        _refuse(file, name, f"goes by {image[:60]!r}, which lies outside of this folder")
+    return str(place)
 
 
 def _refuse(file: Path, name: str, why: str) -> NoReturn:

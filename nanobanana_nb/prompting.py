@@ -61,6 +61,8 @@ _LOOKS_LIKE_AN_OPTION: Final = re.compile(r"--[A-Za-z]|-[A-Za-z](?![^\W\d_])")
 _VALUE: Final = re.compile(r"""\s*("[^"]*"|'[^']*'|\S+)""")
 _MIDJOURNEY: Final = re.compile(r"(?<!\S)--(ar|aspect|v|q|s|no|style|stylize|seed|niji)\b(?: \S+)?")
 
+_BEHIND: Final = re.compile(r"(?<!\S)(--(?:dry-run|yes|new|raw))\s*$")
+
 
 @dataclass(frozen=True)
 class Line:
@@ -117,6 +119,12 @@ def foreign_flag(prompt: str) -> str | None:
     """The first Midjourney flag in the prompt, such as `--ar 3:4`: it is sent as text."""
     match = _MIDJOURNEY.search(prompt)
     return match.group() if match else None
+
+
+def option_behind(prompt: str) -> str | None:
+    """One of our own flags at the end of the prompt, where only text is expected."""
+    match = _BEHIND.search(prompt)
+    return match.group(1) if match else None
 
 
 def usage() -> str:

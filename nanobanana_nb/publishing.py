@@ -30,6 +30,7 @@ HOW_TO_PUBLISH: Final = (
     "Give an https link instead, or say where such pictures go: NANOBANANA_PUBLISH=s3://bucket/"
     "folder (or gs://, or any place that fsspec knows), or NANOBANANA_PUBLISH=module:function."
 )
+_SETTING: Final = "NANOBANANA_PUBLISH (Settings.publish)"
 _PACKAGES: Final = {
     "s3": "s3fs",
     "s3a": "s3fs",
@@ -39,11 +40,24 @@ _PACKAGES: Final = {
     "abfs": "adlfs",
 }
 _TYPES: Final = {".jpg": "image/jpeg", ".png": "image/png", ".webp": "image/webp"}
-_TYPE_OPTION: Final = {"s3": "ContentType", "s3a": "ContentType", "gs": "content_type"}
+_TYPE_OPTION: Final = {
+    "s3": "ContentType",
+    "s3a": "ContentType",
+    "gs": "content_type",
+    "gcs": "content_type",
+}
 """What a file system calls the media type, where it can be told."""
 _FUNCTION: Final = re.compile(r"[^\W\d][\w.]*:[^\W\d]\w*")
-_PRIVATE: Final = re.compile(r"\?[^\s\"']+|(?<=//)[^/\s@]+@")
-"""The query of an address, which may be a signature, and a name and password in it."""
+_PRIVATE: Final = re.compile(
+    r"(?<=//)[^\s?]*\?\S*@\S*"  # which of the two the ? is part of cannot be told: all of it
+    r"|(?<=//)[^\s?]+@"
+    r"|\?\S*[^\s\"').,;:\]]"  # but for the marks that end what is quoted
+)
+"""The query of an address, which may be a signature, and a name and password in it, up to the last
+@, for a password may hold one, and a slash."""
+
+_BEHIND_LINK: Final = re.compile(r"['\"] (is [^'\"]*)$")
+"""What `links.check` has to say of a link, without the link itself."""
 
 
 class Publisher:
@@ -108,20 +122,15 @@ class Publisher:
         places, folder = _opened(where)
         path = f"{folder.rstrip('/')}/{name}"
         try:
-            link = based or self._checked(places.sign(path, expiration=LINK_LIFE))
+            link = based or self._checked(_signed(places, path, where))
             if not _is_there(places, path, len(data)):
                 _send(places, path, data, _options(where, name))
-        except NotImplementedError:
-            raise ConfigError(
-                f"NANOBANANA_PUBLISH is {_shown(where)}, which cannot sign links; set "
-                "NANOBANANA_PUBLISH_BASE to the https address under which that folder can be read."
-            ) from None
         except (ConfigError, RequestError):
             raise
         except Exception as error:  # noqa: BLE001 - every file system has errors of its own
             raise RequestError(
                 f"The picture could not be put into {_shown(where)}, so nothing was sent to the "
-                f"API: {_reason(error)}. Check NANOBANANA_PUBLISH, its access keys and the network."
+                f"API: {_reason(error)}. Check {_SETTING}, its access keys and the network."
             ) from None
         return link
 
@@ -129,14 +138,17 @@ class Publisher:
         """A link that the API may be given, or the error that says what was published instead."""
         if not isinstance(link, str):
             raise RequestError(
-                f"Settings.publish gave a {type(link).__name__}; it must return the https link "
+                f"{_SETTING} gave a {type(link).__name__}; it must return the https link "
                 "under which the file can be fetched."
             )
         try:
             links.check(link, loopback_allowed=self._loopback_allowed)
         except RequestError as error:
-            told = _without_secrets(str(error))
-            raise RequestError(f"A published picture needs a public https link: {told}") from None
+            found = _BEHIND_LINK.search(str(error))
+            why = found[1] if found else "is none."
+            raise RequestError(
+                f"A published picture needs a public https link: {_shown(link)} {why}"
+            ) from None
         return link
 
 
@@ -147,10 +159,10 @@ def _function(name: str) -> Callable[[Path], str]:
         found = getattr(importlib.import_module(module), function)
     except Exception as error:
         raise ConfigError(
-            f"NANOBANANA_PUBLISH is {name}, which cannot be found: {_reason(error)}."
+            f"{_SETTING} is {name}, which cannot be found: {_reason(error)}."
         ) from error
     if not callable(found):
-        raise ConfigError(f"NANOBANANA_PUBLISH is {name}, which is no function.")
+        raise ConfigError(f"{_SETTING} is {name}, which is no function.")
     return found  # type: ignore[no-any-return]
 
 
@@ -159,8 +171,7 @@ def _asked(function: Callable[[Path], str], file: Path) -> str:
         return function(file)
     except Exception as error:
         raise RequestError(
-            f"Settings.publish failed for {file.name}, so nothing was sent to the API: "
-            f"{_reason(error)}."
+            f"{_SETTING} failed for {file.name}, so nothing was sent to the API: {_reason(error)}."
         ) from error
 
 
@@ -169,23 +180,37 @@ def _opened(where: str) -> tuple[Any, str]:
     scheme = urlsplit(where).scheme
     if "://" not in where or not scheme:
         raise ConfigError(
-            f"NANOBANANA_PUBLISH is {_shown(where)}; give a folder such as s3://bucket/folder."
+            f"{_SETTING} is {_shown(where)}; give a folder such as s3://bucket/folder."
         )
+    package = _PACKAGES.get(scheme, "")
     try:
         from fsspec.core import url_to_fs
-
+    except ImportError:
+        raise _not_installed(scheme, f"%pip install {package or 'fsspec'}") from None
+    try:
         places, folder = url_to_fs(where, skip_instance_cache=True, **_arguments(scheme))
     except ImportError as error:
-        package = _PACKAGES.get(scheme)
-        missing = f"%pip install {package}" if package else _reason(error)
-        raise ConfigError(
-            f"{scheme}:// cannot be used yet: {missing}, then run this again."
-        ) from None
+        todo = f"%pip install {package}" if package else _reason(error)
+        raise _not_installed(scheme, todo) from None
     except Exception as error:  # noqa: BLE001 - every file system has errors of its own
         raise ConfigError(
-            f"NANOBANANA_PUBLISH is {_shown(where)}, which cannot be opened: {_reason(error)}."
+            f"{_SETTING} is {_shown(where)}, which cannot be opened: {_reason(error)}."
         ) from None
     return places, folder
+
+
+def _not_installed(scheme: str, todo: str) -> ConfigError:
+    return ConfigError(f"{scheme}:// cannot be used yet: {todo}, then run this again.")
+
+
+def _signed(places: Any, path: str, where: str) -> object:
+    try:
+        return places.sign(path, expiration=LINK_LIFE)
+    except NotImplementedError:
+        raise ConfigError(
+            f"{_SETTING} is {_shown(where)}, which cannot sign links; set NANOBANANA_PUBLISH_BASE "
+            "(Settings.publish_base) to the https address under which that folder can be read."
+        ) from None
 
 
 def _arguments(scheme: str) -> dict[str, Any]:
@@ -228,7 +253,7 @@ def _send(places: Any, path: str, data: bytes, options: dict[str, str]) -> None:
 
 
 def _reason(error: Exception) -> str:
-    told = _without_secrets(protocol.clean(error, 200)) or type(error).__name__
+    told = protocol.clean(_without_secrets(str(error)), 200) or type(error).__name__
     return f"{told.rstrip('.')} ({type(error).__name__})"
 
 

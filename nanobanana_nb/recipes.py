@@ -107,7 +107,20 @@ def _opened(source: object) -> tuple[Path | None, bytes]:
             raise RequestError(f"Cannot load this {type(source).__name__}: {_WANTED}.")
     if not file.is_file():
         raise RequestError(f"{file} is not there any more.")
-    return file, metadata.read_bytes(file)
+    return file, _read(file)
+
+
+def _read(file: Path) -> bytes:
+    """Its bytes; `RequestError` where it cannot be read or is larger than is looked into."""
+    try:
+        if (size := file.stat().st_size) > metadata.MAX_FILE:
+            raise RequestError(
+                f"{clean(file.name, 80)!r} has {size / 1e6:,.0f} MB, too many to be looked at; "
+                f"give a picture of up to {metadata.MAX_FILE / 1e6:.0f} MB."
+            )
+        return file.read_bytes()
+    except OSError as error:
+        raise RequestError(f"{clean(file)} cannot be read: {error.strerror or error}.") from None
 
 
 def _recipe(drawn: Drawn, path: Path | None = None, card: display.Card | None = None) -> Recipe:
@@ -145,11 +158,9 @@ def _card(drawn: Drawn, file: Path | None, data: bytes) -> display.Card:
 
 def _preview(data: bytes) -> tuple[bytes, int, int]:
     """A small JPEG and the size in pixels; nothing of a picture that cannot be decoded."""
-    from PIL import ImageOps
-
     try:
         with pictures.decoded(data) as image:
-            upright = ImageOps.exif_transpose(image)
+            upright = pictures.upright(image)
             return pictures.make_preview(upright), upright.width, upright.height
     except DownloadError:
         return b"", 0, 0

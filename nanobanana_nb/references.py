@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote_to_bytes, urlsplit
@@ -34,6 +34,8 @@ PREVIEW_SIDE: Final = 256
 PREVIEW_BYTES: Final = 12_000
 TRUSTED: Final = 600.0
 """Seconds for which a link that led to a picture is believed to do so still."""
+MARGIN: Final = timedelta(minutes=10)
+"""For which a link of the API must live on to be used: the task may wait in the queue."""
 TAKEN: Final = (
     "a link, a result, a file, a Pillow image, the bytes of a picture, a numpy array or a "
     "matplotlib figure"
@@ -133,7 +135,7 @@ class References:
             return source
         if self._sandbox is not None:
             return self._share(self._sandbox, self._ready(_path(source)))
-        if isinstance(source, Picture) and source.expires > datetime.now(UTC):
+        if isinstance(source, Picture) and _lives(source):
             return source.url
         self._check_publishable(source)
         return self._publisher.publish(self._ready(_path(source)))
@@ -181,7 +183,7 @@ class References:
 
     def _look_at_file(self, source: Picture | Path) -> Look:
         file = _path(source)
-        lives = isinstance(source, Picture) and source.expires > datetime.now(UTC)
+        lives = isinstance(source, Picture) and _lives(source)
         if self._sandbox is None and not lives:
             self._check_publishable(source)
         if self._sandbox is None and lives and not file.is_file():
@@ -229,7 +231,9 @@ class References:
             return
         name = _path(source).name
         if isinstance(source, Picture):
-            raise RequestError(f"The API's link to {name} has expired. {HOW_TO_PUBLISH}")
+            raise RequestError(
+                f"The API's link to {name} has expired, or is about to. {HOW_TO_PUBLISH}"
+            )
         raise RequestError(
             f"{name} is on this machine, where the API, which needs a public link, cannot fetch "
             f"it; nothing was sent. {HOW_TO_PUBLISH}"
@@ -298,6 +302,11 @@ def _figure(thing: Any) -> Any:
 
 def _path(source: Picture | Path) -> Path:
     return source.path if isinstance(source, Picture) else source
+
+
+def _lives(picture: Picture) -> bool:
+    """Whether the API's own link to it can still be used."""
+    return picture.expires - datetime.now(UTC) >= MARGIN
 
 
 def _name(source: str | Picture | Path) -> str:

@@ -350,8 +350,7 @@ class Gallery(Sequence[Generation]):
 
     def save(self, folder: PathLike) -> list[Path]:
         """Save a copy of every picture into a folder."""
-        target = Path(folder).expanduser()
-        target.mkdir(parents=True, exist_ok=True)
+        target = pictures.folder_for(folder)
         return [picture.save(target) for picture in self.images]
 
     def __repr__(self) -> str:

@@ -98,7 +98,7 @@ class Settings:
     budget: Decimal | None = None
     task_retries: int = 0
     resend: bool = True
-    publish: str | Callable[[Path], str] | None = None
+    publish: str | Callable[[Path], str] | None = field(default=None, repr=False)
     publish_base: str = ""
     styles: Path | None = None
     embed: bool = False
@@ -131,7 +131,7 @@ class Settings:
         """The same settings with another key."""
         return replace(self, api_key=Secret(key))
 
-    def brought_up(self) -> Settings:
+    def refreshed(self) -> Settings:
         """The same with what the environment says by now of publishing, styles and embedding."""
         return replace(self, **_late())
 

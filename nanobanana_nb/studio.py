@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import difflib
 import functools
 import os
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -61,7 +62,7 @@ class Options(TypedDict, total=False):
     image_urls: Sequence[Any]
     new: bool
     style: str | Sequence[str]
-    task_retries: int
+    task_retries: int | None
     confirm: bool
 
 
@@ -147,6 +148,7 @@ class Studio:
         it drew, at no cost, unless `new=True`.
         Raises `NanoBananaError`s, which say what to do next.
         """
+        check_options(options)
         # The cell is the one that calls, whenever and wherever this is awaited.
         return self._generate(prompt, count, options, cells.running())
 
@@ -154,18 +156,26 @@ class Studio:
         self, prompt: str, *, count: int = 1, **options: Unpack[Options]
     ) -> Coroutine[Any, Any, Gallery]:
         """As `generate`, but always a `Gallery`: also a single failure stands in it as such."""
+        check_options(options)
         return self._generate_all(prompt, count, options, cells.running())
 
     def edit(
         self, reference: Any, prompt: str, *, count: int = 1, **options: Unpack[Options]
     ) -> Coroutine[Any, Any, Generation | Gallery]:
         """A picture made from another one, or from a list of up to five, in their order."""
-        options["image_urls"] = reference if isinstance(reference, list | tuple) else [reference]
+        references = reference if isinstance(reference, list | tuple | Gallery) else [reference]
+        if not references or "image_urls" in options:
+            raise RequestError(
+                "edit takes its pictures first, one or a list of them, such as "
+                "nb.edit([fox, owl], ...); nothing was sent."
+            )
+        options["image_urls"] = references
         return self.generate(prompt, count=count, **options)
 
     def grid(
         self,
         prompts: str | Sequence[str],
+        /,
         *,
         count: int = 1,
         new: bool = False,
@@ -182,13 +192,12 @@ class Studio:
         combination of further ones a grid of its own. Failures stand in it as such.
         Raises `RequestError` before anything is sent.
         """
-        options = Options(new=new, confirm=confirm)
-        if task_retries is not None:
-            options["task_retries"] = task_retries
+        options = Options(new=new, task_retries=task_retries, confirm=confirm)
         return self.draw(plans.plan(prompts, axes, count), **options)
 
     def draw(self, plan: Plan, **options: Unpack[Options]) -> Coroutine[Any, Any, Grid]:
         """Draw what a plan says; options as for `generate`, for all of it."""
+        check_options(options)
         return self._draw_all(plan, options, cells.running())
 
     def vary(
@@ -337,7 +346,7 @@ class Studio:
 
     @_on_the_loop
     async def look_at(self, reference: Any) -> Look:
-        """See whether a link, a result, a file or a Pillow image can be a reference.
+        """See whether something can be a reference: what `image_urls` takes.
 
         Raises `RequestError`, in one line, where it cannot: it is no picture, is larger than the
         API takes, or lies where the API cannot fetch it.
@@ -345,13 +354,15 @@ class Studio:
         workshop = await self._open()
         return await workshop.ordering.look_at(reference, workshop.client)
 
-    def check(self, plan: Plan, *, confirm: bool = False) -> str:
+    def priced(self, plan: Plan, task_retries: int | None = None, *, confirm: bool = False) -> str:
         """What a plan draws and costs, in one line; `RequestError` if that is to be confirmed."""
-        money = " of sandbox money" if self.sandboxed else ""
-        check_count(plan.count, plan.text, confirm=confirm)
-        return f"{plan.text}{money}"
+        retries = self.settings.task_retries if task_retries is None else task_retries
+        most = PRICE * plan.count * (1 + retries)
+        cost = f"{plan.text}, up to {display.money(most)} with retries" if retries else plan.text
+        check_count(plan.count, cost, confirm=confirm)
+        return f"{cost} of sandbox money" if self.sandboxed else cost
 
-    def wanted(self, plan: Plan, options: Options) -> list[Wanted]:
+    def requests_of(self, plan: Plan, options: Options) -> list[Wanted]:
         """What a plan would have drawn, picture by picture; sends nothing, and blocks while it
         reads the styles. Raises `RequestError` for what the API would not take."""
         requests = [
@@ -362,7 +373,7 @@ class Studio:
         book = presets.load(self.settings) if styled else {}
         return [_wanted(prompt, each, book) for prompt, each in requests]
 
-    def set_by(self, style: str | Sequence[str]) -> dict[str, Any]:
+    def style_settings(self, style: str | Sequence[str]) -> dict[str, Any]:
         """The options that these styles bring with them, such as `aspect_ratio`; it blocks."""
         return presets.merged(presets.chosen(presets.load(self.settings), style)) if style else {}
 
@@ -426,13 +437,13 @@ class Studio:
         self, prompt: str, count: int, options: Options, cell: Cell | None
     ) -> Gallery:
         check_count(count, confirm=options.get("confirm", False))
-        [wanted] = await asyncio.to_thread(self.wanted, plans.just(prompt), options)
+        [wanted] = await asyncio.to_thread(self.requests_of, plans.single(prompt), options)
         return await self._drawn([wanted] * count, options, cell)
 
     @_on_the_loop
     async def _draw_all(self, plan: Plan, options: Options, cell: Cell | None) -> Grid:
-        self.check(plan, confirm=options.get("confirm", False))
-        wanted = await asyncio.to_thread(self.wanted, plan, options)
+        self.priced(plan, options.get("task_retries"), confirm=options.get("confirm", False))
+        wanted = await asyncio.to_thread(self.requests_of, plan, options)
         return Grid(await self._drawn(wanted, options, cell), plan.axes, plan.title)
 
     async def _drawn(
@@ -493,12 +504,44 @@ class Studio:
         self._workshop = None
 
 
+_SUCH_AS: Final = {"aspect_ratio": "16:9", "output_format": "png"}
+_OTHER_WORDS: Final = {
+    "ratio": "aspect_ratio", "format": "output_format", "n": "count", "images": "image_urls",
+    "image": "image_urls", "references": "image_urls", "retries": "task_retries",
+}  # fmt: skip
+"""What people call the options, as far as letters alone do not lead there."""
+
+
+def check_options(options: Options) -> None:
+    """Raises `RequestError` for an option that there is not: a picture without it costs as much."""
+    known = ("count", *Options.__annotations__)
+    for name in options:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1) or [_OTHER_WORDS.get(name, "")]
+            meant = f" Did you mean {near[0]}?" if near[0] else ""
+            raise RequestError(
+                f"{name} is not an option, so nothing was sent.{meant} There are "
+                f"{', '.join(known)}."
+            )
+    for name in ("new", "confirm"):
+        if not isinstance(options.get(name, False), bool):
+            raise RequestError(
+                f"{name} takes True or False, so nothing was sent. If {{{name}}} of the prompt is "
+                "meant, give it another name."
+            )
+    models.check_retries(options.get("task_retries"))
+
+
 def _wanted(prompt: str, options: Options, book: Mapping[str, Style]) -> Wanted:
     """What is asked for, in its styles; raises `RequestError` if it cannot be sent."""
     given = options.get("image_urls", ())
-    if isinstance(given, str) or not isinstance(given, Sequence):
+    if isinstance(given, str | bytes) or not isinstance(given, Sequence):
         raise RequestError("image_urls takes a list of links or pictures.")
-    put_on = presets.chosen(book, options.get("style") or ())
+    for name in ("aspect_ratio", "output_format"):
+        if not isinstance(options.get(name), str | None):
+            raise RequestError(f"{name} takes text, such as {name}={_SUCH_AS[name]!r}.")
+    style = options.get("style")
+    put_on = presets.chosen(book, () if style is None else style)
     told = presets.merged(put_on)
     given = (*given, *told.get("image_urls", ()))
     models.check_image_count(len(given))
@@ -512,8 +555,7 @@ def check_count(count: int, what: str = "", *, confirm: bool = False) -> None:
 
     `what` says how they come together, with their price.
     """
-    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-        raise RequestError(f"count is {count!r}; give a whole number of pictures, 1 or more.")
+    models.check_count(count)
     if count > ASK_ABOVE and not confirm:
         cost = what or f"{count} pictures cost {display.money(PRICE * count)}"
         raise RequestError(

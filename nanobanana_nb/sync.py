@@ -15,7 +15,7 @@ from .errors import NanoBananaError
 from .grids import Grid
 from .results import Gallery, Generation
 from .settings import Settings, in_colab
-from .studio import SANDBOX_NOTICE, Options, Studio
+from .studio import SANDBOX_NOTICE, Options, Studio, check_options
 from .stylebook import StyleBook
 
 _default: Studio | None = None
@@ -58,7 +58,7 @@ def current_studio() -> Studio:
         _default = Studio()
         return _default
     known = _default.settings
-    settings = Settings.load() if _default.sandboxed or not _used else known.brought_up()
+    settings = Settings.load() if _default.sandboxed or not _used else known.refreshed()
     if settings != known:
         _default = _heir(settings)
     return _default
@@ -109,6 +109,7 @@ def edit(
 
 def grid(
     prompts: str | Sequence[str],
+    /,
     *,
     count: int = 1,
     new: bool = False,
@@ -121,11 +122,10 @@ def grid(
     Says how many pictures that are, and their price, before it sends anything; see `Studio.grid`.
     """
     studio, plan = default_studio(), plans.plan(prompts, axes, count)
-    for line in (*plan.remarks, studio.check(plan, confirm=confirm)):
+    options = Options(new=new, task_retries=task_retries, confirm=confirm)
+    check_options(options)
+    for line in (*plan.remarks, studio.priced(plan, task_retries, confirm=confirm)):
         screen.say(line)
-    options = Options(new=new, confirm=confirm)
-    if task_retries is not None:
-        options["task_retries"] = task_retries
     return studio.wait(studio.draw(plan, **options))
 
 
@@ -167,6 +167,7 @@ def balance() -> Decimal:
 
 def login() -> None:
     """Ask for the API key and keep it for this kernel only; it is stored nowhere."""
-    global _default
+    global _default, _used
+    _used = True  # so that the key that was given here is not looked for elsewhere again
     _default = _heir(Settings.load().with_key(getpass.getpass("APIXO API key: ").strip()))
     screen.say("The key is kept for this kernel.")

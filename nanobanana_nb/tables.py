@@ -6,6 +6,7 @@ import importlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from . import links
 from .errors import RequestError
 from .results import Generation
 
@@ -64,7 +65,7 @@ def _columns(one: Generation) -> dict[str, Any]:
         "prompt": one.prompt,
         "aspect_ratio": one.request.aspect_ratio,
         "output_format": one.request.output_format,
-        "image_urls": list(one.request.image_urls),
+        "image_urls": [links.bare(url) for url in one.request.image_urls],
         "state": one.standing,
         "cost": float(one.cost),
         "seconds": one.seconds,

@@ -9,8 +9,10 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import KeysView, Mapping, Sequence, ValuesView
 from dataclasses import dataclass, field
+from decimal import Decimal
 from numbers import Real
 from pathlib import PurePath
 from typing import Any, Final
@@ -18,9 +20,16 @@ from typing import Any, Final
 from . import links
 from .errors import RequestError
 
+MOST: Final = 10_000
+"""Pictures that one grid may hold."""
 # A pair of braces on one line, with none inside and not doubled: `{{name}}` is somebody's own.
 _BRACES: Final = re.compile(r"(?<!\{)\{([^{}\n]*)\}(?!\})")
-_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+# The same with a pair of braces inside.
+_NESTED: Final = re.compile(r"\{([^{}\n]*)(\{[^{}\n]*\})([^{}\n]*)\}")
+_LINK: Final = re.compile(r"https?://\S+")
+_NAME: Final = re.compile(r"[^\W\d_]\w*")
+# What stands before the braces of shells, scripts and LaTeX: `${a|b}`, `x_{i|j}`, `\frac{a|b}`.
+_BEFORE_CODE: Final = re.compile(r"(?:[$#@%\\_^]|\\[A-Za-z]+\*?(?:\{[^{}]*\}|\[[^\]]*\])*)$")
 # Where JSON, CSS, code or markup have a bar between braces, they have one of these there too.
 _CODE: Final = re.compile(r'[":;=<>\[\]\\`$]|\|\||^\s*\|')
 
@@ -41,12 +50,17 @@ class Axis:
     @property
     def labels(self) -> tuple[str, ...]:
         """Its values as they are shown."""
-        return tuple(_label(value) for value in self.values)
+        labels = [_label(value) for value in self.values]
+        if len(set(labels)) < len(labels):
+            labels = [f"{label} {number}" for number, label in enumerate(labels, 1)]
+        return tuple(labels)
 
     @property
     def text(self) -> str:
         """How many there are of what: `3 animals`."""
-        what = "variant" if self.typed else self.name.replace("_", " ")
+        what = "variant" if self.typed else self.name.strip("_").replace("_", " ")
+        if len(what) < 3:
+            return f"{len(self.values)} values of {what}"
         return f"{len(self.values)} {what if len(self.values) == 1 else _plural(what)}"
 
 
@@ -84,14 +98,17 @@ def read(text: str, names: Mapping[str, Any]) -> Template:
 
     Only a plain, undoubled name of a text, a number or a list of those counts. Choices stand on
     one line, with a bar between them and nothing of code: no `"`, `:`, `;`, `=`, `<`, `>`, `[`,
-    `]`, `$`, backtick, backslash or double bar. Every other brace stays as typed.
-    Raises `RequestError` for an empty list.
+    `]`, `$`, backtick, backslash or double bar, no bar in front, and before the braces none of
+    `$`, `#`, `@`, `%`, `_`, `^` and no LaTeX command. Every other brace stays as typed.
+    Raises `RequestError` for an empty list, and for choices inside of choices.
     """
+    _check_nesting(text, names)
     reading = _Reading(names, names_in(text))
     end = 0
     for found in _BRACES.finditer(text):
         reading.add(text[end : found.start()])
-        meaning = reading.meaning(found.group(1))
+        code = _BEFORE_CODE.search(text, max(0, found.start() - 80), found.start())
+        meaning = reading.meaning(found.group(1), choices=code is None)
         reading.add(found.group() if meaning is None else meaning)
         end = found.end()
     reading.add(text[end:])
@@ -119,22 +136,22 @@ class _Reading:
         if piece:
             self.pieces.append(piece)
 
-    def meaning(self, inside: str) -> str | Axis | None:
+    def meaning(self, inside: str, *, choices: bool) -> str | Axis | None:
         """What stands between two braces, if it is ours."""
         if _NAME.fullmatch(inside):
             return self._value_of(inside)
-        choices = _choices(inside)
-        if choices is None:
+        found = _choices(inside) if choices else None
+        if found is None:
             return None
         self._variants += 1
         name = "variant" if self._variants == 1 else f"variant_{self._variants}"
-        return Axis(free_name(name, self._said), choices, typed=True)
+        return Axis(free_name(name, self._said), found, typed=True)
 
     def _value_of(self, name: str) -> str | Axis | None:
         if name not in self._names:
             self._hint(name)
             return None
-        value = self._names[name]
+        value = listed(self._names[name])
         if is_plain(value):
             self.filled[name] = str(value)
             return str(value)
@@ -149,10 +166,23 @@ class _Reading:
         return Axis(name, values)
 
     def _hint(self, name: str) -> None:
-        known = [one for one, value in self._names.items() if _can_fill(value)]
-        if near := difflib.get_close_matches(name, known, 1, 0.75):
+        alike = difflib.get_close_matches(name, list(self._names), 3, 0.75)
+        if near := [one for one in alike if _can_fill(self._names[one])]:
             self.remarks.append(
                 f"{{{name}}} is sent as typed: there is no {name}. Did you mean {{{near[0]}}}?"
+            )
+
+
+def _check_nesting(text: str, names: Mapping[str, Any]) -> None:
+    """Choices inside of choices would be sent with their outer braces, several times."""
+    for found in _NESTED.finditer(text):
+        before, inner, after = found.groups()
+        outer, name = before + after, inner[1:-1]
+        ours = name in names or _choices(name) is not None
+        if "|" in outer and not _CODE.search(outer) and ours:
+            raise RequestError(
+                f"“{found.group()}” has braces inside of choices, which is not understood, so "
+                "nothing was sent. Write them side by side, or send all as typed (--raw)."
             )
 
 
@@ -175,7 +205,25 @@ def values_of(name: str, value: object) -> tuple[Any, ...] | None:
         return None
     if not value:
         raise RequestError(f"{name} is an empty list, so there is nothing to draw; fill it.")
+    check_most(len(value), f"{name} with {len(value):,} values")
     return tuple(value)
+
+
+def listed(value: object) -> object:
+    """An array, a column of a table or the keys of a dict as a list; all else as it is."""
+    if isinstance(value, KeysView | ValuesView | deque):
+        return list(value)
+    to_list = getattr(value, "tolist", None)
+    found = to_list() if callable(to_list) else value
+    return found if isinstance(found, list) else value
+
+
+def check_most(count: int, what: str = "") -> None:
+    """Raises `RequestError` for more pictures than a grid holds, before anything is made of it."""
+    if count > MOST:
+        raise RequestError(
+            f"{what or f'{count:,} pictures'} is too much at once; a grid takes {MOST:,} at most."
+        )
 
 
 def free_name(name: str, taken: Sequence[str]) -> str:
@@ -187,13 +235,13 @@ def free_name(name: str, taken: Sequence[str]) -> str:
 
 def is_plain(value: object) -> bool:
     """Whether it can stand in a prompt: a text or a number."""
-    return isinstance(value, str | Real) and not isinstance(value, bool)
+    return isinstance(value, str | Real | Decimal) and not isinstance(value, bool)
 
 
 def _can_fill(value: object) -> bool:
-    return is_plain(value) or (
-        isinstance(value, list | tuple | range) and bool(value) and all(map(is_plain, value))
-    )
+    if isinstance(value, list | tuple | range):
+        return 0 < len(value) <= MOST and all(map(is_plain, value))
+    return is_plain(value)
 
 
 def kind_of(value: object) -> str:
@@ -209,8 +257,8 @@ def _label(value: object) -> str:
     if isinstance(value, os.PathLike):
         return str(PurePath(value).name)
     if isinstance(value, str | Real | Template):
-        text = str(value)
-        return (links.name_of(text) if "://" in text else text) or "none"
+        text = "data link" if str(value)[:5] == "data:" else str(value)
+        return (links.name_of(text) if _LINK.fullmatch(text) else text) or "none"
     said = getattr(value, "prompt", None) or getattr(value, "path", None)
     if value is None or not said:
         return "none" if value is None else type(value).__name__

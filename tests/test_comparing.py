@@ -16,6 +16,8 @@ from nanobanana_nb.comparing import Comparison, compare
 from nanobanana_nb.errors import RequestError
 from nanobanana_nb.results import Generation
 
+from .test_preparing import ODD_EXIF, odd
+
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg"/>'
 HOSTILE = "</div><img src=x onerror=alert(1)> ` ${alert(2)} \"' \u202e"
 
@@ -93,6 +95,14 @@ def test_a_photo_of_a_phone_stands_upright(tmp_path: Path) -> None:
     assert (card.width, card.height) == (360, 640)
     with Image.open(io.BytesIO(card.preview)) as preview:
         assert preview.height > preview.width
+
+
+@pytest.mark.parametrize("kind", ODD_EXIF)
+def test_malformed_exif_is_passed_over(tmp_path: Path, kind: str) -> None:
+    """Of strangers' files: the picture is shown as it stands."""
+    (tmp_path / "x.png").write_bytes(odd(kind))
+    card, _ = compare(tmp_path / "x.png", tmp_path / "x.png").cards
+    assert (card.width, card.height) == (64, 32)
 
 
 def test_it_shows_what_was_there_when_it_was_made(tmp_path: Path) -> None:

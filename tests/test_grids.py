@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -418,7 +419,7 @@ def test_save_into_a_folder(studio: Studio, tmp_path: Path, monkeypatch: Any) ->
     [
         (
             "grid.gif",
-            "give a folder, or a file that ends in .png, .jpg, .jpeg, .webp, .html, .htm.",
+            "it is not a folder, and a file needs one of the endings .png, .jpg, .jpeg, .webp, .html",
         ),
         ("nowhere/grid.html", "the folder .*nowhere cannot be written"),
         ("nowhere/grid.png", "the folder .*nowhere cannot be written"),
@@ -433,13 +434,23 @@ def test_a_target_that_cannot_be(studio: Studio, tmp_path: Path, target: str, sa
     assert len(before) <= len(sorted(tmp_path.rglob("*.*")))
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a disk that is always full")
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
 @pytest.mark.parametrize("name", ["grid.html", "grid.png"])
-def test_a_full_disk_is_one_line(studio: Studio, tmp_path: Path, name: str) -> None:
-    """What the system says, without a traceback of ours."""
-    (tmp_path / name).symlink_to("/dev/full")
-    with pytest.raises(RequestError, match=r"^Cannot save to .*: No space left on device\.$"):
-        small(studio).save(tmp_path / name)
+def test_a_disk_that_takes_no_more_is_one_line(studio: Studio, tmp_path: Path, name: str) -> None:
+    """What the system says, without a traceback of ours, and an earlier file stays as it is."""
+    import resource
+
+    grid, target = small(studio), tmp_path / name
+    target.write_bytes(b"earlier")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    try:
+        with pytest.raises(RequestError, match=r"^Cannot save to .*: File too large\.$"):
+            grid.save(target)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert target.read_bytes() == b"earlier"
+    assert list(tmp_path.glob(".nanobanana-*")) == []
 
 
 def test_the_page_needs_nothing_else(studio: Studio, tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from nanobanana_nb import RequestError, Studio
+from nanobanana_nb import RequestError, Studio, sync
+from nanobanana_nb.settings import Secret
 
 from .harness.desk import Desk
 
@@ -239,6 +240,78 @@ def test_nothing_is_sent_of_a_grid_with_a_mistake(studio: Studio, sandbox) -> No
     ):
         with pytest.raises(RequestError, match=said):
             studio.wait(studio.grid("a fox", **axes))
-    with pytest.raises(RequestError, match=r"21 ns = 21 pictures, \$0.63, and nothing was sent"):
+    with pytest.raises(RequestError, match=r"21 values of n = 21 pictures, \$0.63, and nothing"):
         studio.wait(studio.grid("{n}", n=range(21)))
     assert sandbox.counts["submit"] == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"ratio": "16:9"}, "ratio is not an option, so nothing was sent. Did you mean aspect_r"),
+        ({"format": "jpeg"}, "Did you mean output_format?"),
+        ({"n": 4}, "Did you mean count?"),
+        ({"styles": "ink"}, "Did you mean style?"),
+        ({"dry_run": True}, "dry_run is not an option"),
+        ({"confirm": "no"}, "confirm takes True or False"),
+        ({"task_retries": -1}, "task_retries is -1; give a whole number from 0 to 5"),
+        ({"aspect_ratio": ["1:1"]}, "aspect_ratio takes text, such as aspect_ratio='16:9'"),
+        ({"image_urls": b"x"}, "image_urls takes a list"),
+        ({"count": 0}, "count is 0"),
+    ],
+)
+def test_an_option_that_is_none_costs_nothing(studio: Studio, sandbox, options, said) -> None:
+    """A slip of the pen in an option is told, where Python would let it pass and we be paid."""
+    with pytest.raises(RequestError) as caught:
+        studio.wait(studio.generate("a fox", **options))
+    assert said in str(caught.value)
+    assert sandbox.counts["submit"] == 0
+
+
+def test_what_is_no_prompt_and_no_picture_costs_nothing(studio: Studio, sandbox) -> None:
+    """None, a list, and an edit of nothing are told in one line."""
+    fox = studio.wait(studio.generate("a fox"))
+    for wrong, said in (
+        (lambda: studio.generate(None), "must be text, not a NoneType"),
+        (lambda: studio.generate(["a", "b"]), "for a list of prompts use nb.grid"),
+        (lambda: studio.edit([], "x"), "edit takes its pictures first"),
+        (lambda: studio.edit(fox, "x", image_urls=[fox]), "edit takes its pictures first"),
+        (lambda: studio.grid("{n} {confirm}", n=range(21), confirm=["ok"]), "confirm takes True"),
+    ):
+        with pytest.raises(RequestError, match=said):
+            studio.wait(wrong())
+    both = studio.wait(studio.grid("{place}", place=["snow", "sand"]))
+    assert len(studio.wait(studio.edit(both, "as one")).references) == 2
+    assert sandbox.counts["submit"] == 4
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("%nanobanana -n 0 {a|b}", "count is 0"),
+        ("%nanobanana {fox|owl} --dry-run", "--dry-run stands behind the prompt"),
+        ("%nanobanana -o kinds a {kinds}", "-o kinds would replace the variable"),
+        ("%nanobanana {fox|{red|blue} owl}", "braces inside of choices"),
+        ("%nanobanana {c|c}", "variant has 'c' twice"),
+    ],
+)
+def test_what_would_be_paid_by_mistake_is_told(desk: Desk, line: str, said: str) -> None:
+    """Each is one line, and no picture."""
+    desk.run("kinds = ['a', 'b']")
+    refused = desk.kernel.run(line)
+    assert refused.status == "error"
+    assert said in refused.traceback
+    assert desk.posts == 0
+
+
+def test_a_login_counts_before_anything_else(
+    sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The key that was asked for is used, also where it was the first thing that was done."""
+    monkeypatch.setenv("APIXO_BASE_URL", sandbox.url)
+    monkeypatch.setenv("NANOBANANA_SANDBOX", "never")
+    monkeypatch.setattr("getpass.getpass", lambda _: "a-key")
+    monkeypatch.setattr(sync, "_default", None)
+    monkeypatch.setattr(sync, "_used", False)
+    sync.login()
+    assert sync.current_studio().settings.api_key == Secret("a-key")

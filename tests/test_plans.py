@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import itertools
+from decimal import Decimal
 
+import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -90,6 +93,12 @@ def test_a_repeated_template_counts_its_pictures() -> None:
         ("a {animal}", {"animl": ["fox"]}, "no {animl}, so nothing was sent. Did you mean animal?"),
         ("a fox", {"aspect": ["1:1"]}, "Did you mean aspect_ratio?"),
         (["a {animal}", "a cat"], {"animal": ["fox", "owl"]}, "“a cat” does not say {animal}"),
+        ("a {n}", {"n": ["x", "y", "x"]}, "n has 'x' twice, so it would be drawn twice alike"),
+        ("a {b|b}", {}, "variant has 'b' twice"),
+        (["a", "a"], {}, "prompt has 'a' twice"),
+        ("{n}", {"n": range(10**9)}, "n with 1,000,000,000 values is too much at once"),
+        ("{a|b}" * 20, {}, "a grid takes 10,000 at most"),
+        (["{a|b}" * 20, "c"], {}, "a grid takes 10,000 at most"),
         ([1, 2], {}, "A grid takes a prompt, or a list of prompts"),
         ("{a} {b}", {"a": range(1000), "b": range(1000)}, "a grid takes 10,000 at most"),
     ],
@@ -102,19 +111,43 @@ def test_what_cannot_be_drawn_is_said(prompts, given, said) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_a_near_miss_is_remarked_on() -> None:
-    """A name left open beside one that was given is told."""
-    made = plan(
-        ["a {animal} by {artst}", "a {animal} of {artst}"], {"animal": ["fox"], "style": ""}
-    )
-    assert made.remarks == ()
+@pytest.mark.parametrize("count", [0, -3, True, 2.5, [1, 2], "3", 10**12])
+def test_a_count_is_a_whole_number(count) -> None:
+    """Nothing is drawn for a number of pictures that is none, or for far too many."""
+    with pytest.raises(RequestError, match=r"count is|too much at once"):
+        plan("a {fox|owl}", {}, count)
+
+
+def test_a_plan_of_one_axis_says_no_more_than_needed() -> None:
+    """The line before sending reads like a price, also without axes."""
+    assert plan("a fox", {}).text == "1 picture, $0.03"
+    assert plan("a fox", {}, 4).text == "4 pictures, $0.12"
+    assert plan("{n}", {"n": [1, 2]}).text == "2 values of n = 2 pictures, $0.06"
+
+
+def test_what_is_left_open_is_remarked_on() -> None:
+    """A name without a value is told, with the nearest one that has been given."""
+    made = plan(["a {animal} by {artist}", "a {animal} of {artist}"], {"animal": ["fox"]})
+    assert made.remarks == ("{artist} is sent as typed; artist=... would fill it.",)
     made = plan("a {animal}, {animals}", {"animal": ["fox", "owl"]})
     assert made.remarks == (
         "{animals} is sent as typed: there is no animals. Did you mean {animal}?",
     )
 
 
-@given(st.lists(st.lists(st.text(min_size=1), min_size=1, max_size=4), min_size=1, max_size=4))
+def test_columns_of_tables_are_lists() -> None:
+    """Arrays, series and the keys of a dict are several values, as people expect."""
+    for several in (np.array(["a", "b"]), pd.Series(["a", "b"]), {"a": 1, "b": 2}.keys()):
+        assert prompts_of(plan("x {v}", {"v": several})) == ["x a", "x b"]
+    assert prompts_of(plan("x {v}", {"v": np.int64(3)})) == ["x 3"]
+    assert prompts_of(plan("x {v}", {"v": Decimal("1.50")})) == ["x 1.50"]
+
+
+@given(
+    st.lists(
+        st.lists(st.text(min_size=1), min_size=1, max_size=4, unique=True), min_size=1, max_size=4
+    )
+)
 def test_every_combination_is_asked_for_once(values) -> None:
     """As many pictures as combinations, the last axis fastest, each with its own values."""
     names = [f"n{number}" for number in range(len(values))]

@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, PngImagePlugin
 
-from nanobanana_nb import RequestError, preparing
+from nanobanana_nb import RequestError, pictures, preparing
 from nanobanana_nb.preparing import MAX_BYTES, MAX_SIDE, keep_bytes, picture_of, prepare
 
 from .test_pictures import encoded, noisy
@@ -89,6 +89,12 @@ def made_ready(data: bytes, folder: Path, name: str = "x.jpg") -> tuple[Path, Im
     with Image.open(file) as image:
         image.load()
     return file, image
+
+
+def check_stays(file: Path, folder: Path) -> None:
+    """What is ready is so for good: prepared once more it is the same, to the byte."""
+    again = prepare(file, folder / "again")
+    assert (again.name, again.read_bytes()) == (file.name, file.read_bytes())
 
 
 def refusal(file: Path) -> str:
@@ -193,20 +199,22 @@ def test_nothing_stands_beside_the_pixels(tmp_path: Path, kind: str) -> None:
     assert file.parent.name == "ready"
     check_pixels_alone(file.read_bytes())
     assert image.size == (30, 20)
-    assert prepare(file, tmp_path / "again") == file
+    check_stays(file, tmp_path)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "progressive", "grey", "alpha"])
 def test_what_is_ready_stays_as_it_is(tmp_path: Path, kind: str) -> None:
-    """To the byte: encoded once more it would only be worse."""
+    """To the byte, encoded once more it would only be worse; but in a file of our own, for the
+    other one may be drawn over, with what nobody has looked at."""
     data = {
         "progressive": jpeg(progressive=True),
         "grey": encoded(noisy(30, 20, "L"), "JPEG"),
         "alpha": encoded(noisy(30, 20, "RGBA"), "PNG"),
     }.get(kind) or encoded(noisy(30, 20), kind)
     file, _ = made_ready(data, tmp_path)
-    assert file == tmp_path / "x.jpg"
-    assert not (tmp_path / "ready").exists()
+    assert file.parent == tmp_path / "ready"
+    (tmp_path / "x.jpg").write_bytes(photo())
+    assert file.read_bytes() == data
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -237,7 +245,7 @@ def test_every_mode_of_pillow(tmp_path: Path, mode: str, seed: int) -> None:
             assert found.tobytes() == wanted.convert("RGB").tobytes()
         if mode in ("LA", "RGBA"):
             assert found.tobytes() == image.convert("RGBA").tobytes()
-    assert prepare(file, tmp_path / "again") == file
+    check_stays(file, tmp_path)
     check_pixels_alone(file.read_bytes())
 
 
@@ -336,7 +344,7 @@ def test_too_many_bytes_for_their_pixels(tmp_path: Path) -> None:
         file, image = made_ready(data, tmp_path, f"{mode}.png")
         assert (image.format, image.mode, image.size) == (kind, mode, (2200, 1700))
         assert file.stat().st_size < MAX_BYTES
-        assert prepare(file, tmp_path / "again") == file
+        check_stays(file, tmp_path)
 
 
 def test_one_that_no_quality_makes_small_loses_pixels(
@@ -435,6 +443,52 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(RequestError, match=r"cannot be put into .* set NANOBANANA_HOME"):
         keep_bytes(PNG, tmp_path / "file" / "folder", "it")
+
+
+def test_a_kill_leaves_what_is_swept(tmp_path: Path) -> None:
+    """In the midst of writing: nothing under the final name, and a part that is known as one."""
+    code = (
+        "import os, sys; from pathlib import Path; from nanobanana_nb import preparing\n"
+        "os.fsync = lambda _: os._exit(9)\n"
+        "preparing.keep_bytes(sys.stdin.buffer.read(), Path(sys.argv[1]), 'it')"
+    )
+    killed = subprocess.run([sys.executable, "-c", code, str(tmp_path)], input=PNG)
+    assert killed.returncode == 9
+    (part,) = tmp_path.iterdir()
+    store = pictures.PictureStore(tmp_path, tmp_path)
+    assert store.sweep(part.stat().st_mtime + 4000) == 1
+    file = keep_bytes(PNG, tmp_path, "it")
+    assert list(tmp_path.iterdir()) == [file]
+    assert file.stat().st_mode & 0o077 == 0  # a picture of one's own
+
+
+ODD_EXIF = {
+    "PNG": b"Exif\0\0II*\0",
+    "WEBP": b"Exif\0\0no such thing",
+    "JPEG": b"Exif\0\0II*\0\x08\0\0\0\x02\0"
+    + struct.pack("<HHIHH", 0x0112, 3, 1, 6, 0)
+    + struct.pack("<HHI4s", 0x0100, 2, 4, b"abc\0")
+    + bytes(4),
+}
+"""What strangers' programs write, and Pillow's reader fails on with errors of several kinds."""
+
+
+def odd(kind: str, size: tuple[int, int] = (64, 32)) -> bytes:
+    """A good picture with EXIF that is malformed."""
+    data = io.BytesIO()
+    Image.new("RGB", size, "teal").save(data, kind, exif=ODD_EXIF[kind])
+    return data.getvalue()
+
+
+@pytest.mark.parametrize("kind", ODD_EXIF)
+@pytest.mark.filterwarnings("error")
+def test_malformed_exif_costs_no_picture(tmp_path: Path, kind: str) -> None:
+    """It is taken as it stands, without what cannot be read."""
+    file, image = made_ready(odd(kind), tmp_path)
+    assert image.size == (64, 32)
+    check_pixels_alone(file.read_bytes())
+    with Image.open(io.BytesIO(odd(kind))) as image:
+        assert pictures.upright(image).size == (64, 32)
 
 
 def test_files_are_named_by_what_they_hold(tmp_path: Path) -> None:

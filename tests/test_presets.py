@@ -215,3 +215,15 @@ def test_which_prompts_wear_a_style() -> None:
     assert not CARD.is_worn_by("again, and A card of")
     assert not Style("wide", aspect_ratio="21:9").is_worn_by("a fox")
     assert not Style("same", "{prompt}").is_worn_by("a fox")
+
+
+@pytest.mark.parametrize("outside", ["~/me.png", "/etc/x.png", "../x.png"])
+def test_a_folder_names_no_pictures_outside_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, outside: str
+) -> None:
+    """A notebook that somebody sent cannot have one's own pictures published by a style."""
+    monkeypatch.chdir(tmp_path)
+    book(tmp_path, f'[ink]\nimage_urls = ["inside.png", "{outside}"]')
+    with pytest.raises(ConfigError, match="outside of this folder"):
+        read([Path("styles.toml")])
+    assert read([tmp_path / "styles.toml"])["ink"].image_urls[0] == str(tmp_path / "inside.png")

@@ -30,7 +30,7 @@ from PIL import Image
 import nanobanana_nb as nb
 from nanobanana_nb import Client, ConfigError, NanoBananaError, RequestError, Sandbox, Studio
 from nanobanana_nb.publishing import LINK_KEPT, Publisher
-from nanobanana_nb.references import References
+from nanobanana_nb.references import MARGIN, References
 
 from .conftest import drawing_at, settings_for
 from .test_pictures import encoded, noisy
@@ -184,17 +184,42 @@ def test_many_at_once_publish_it_once(s3: Any, sandbox: Sandbox, tmp_path: Path)
 def test_an_expired_result_is_published_from_its_file(
     publishing: Studio, sandbox: Sandbox, s3: Any
 ) -> None:
-    """While its link lives that is sent, and nothing is published."""
+    """While its link lives long enough for a task to wait in the queue that is sent, and nothing
+    is published."""
     fox = publishing.wait(publishing.generate("a fox"))
     publishing.wait(publishing.edit(fox, "at dawn"))
     assert sandbox.tasks[-1].image_urls == (fox.url,)
     assert versions(s3) == []
-    old = replace(fox.image, expires=datetime.now(UTC) - timedelta(seconds=1))
+    soon = replace(fox.image, expires=datetime.now(UTC) + MARGIN + timedelta(seconds=60))
+    publishing.wait(publishing.edit(soon, "at ten"))
+    assert sandbox.tasks[-1].image_urls == (fox.url,)
+    assert versions(s3) == []
+    old = replace(fox.image, expires=datetime.now(UTC) + MARGIN - timedelta(seconds=1))
     noon = publishing.wait(publishing.edit(old, "at noon"))
     (link,) = sandbox.tasks[-1].image_urls
     assert fetched(link) == fox.path.read_bytes()
     assert noon.references == (fox.image.sha256,)
     assert len(versions(s3)) == 1
+
+
+def test_a_file_that_is_drawn_over_is_cleaned_again(
+    publishing: Studio, sandbox: Sandbox, s3: Any, tmp_path: Path
+) -> None:
+    """A clean picture was given; then a photo got its name, and an equal copy of the first was
+    given: what is published is the first, never what is in the file by now."""
+    red = picture(tmp_path)
+    copy = Path(shutil.copy(red, tmp_path / "copy.png"))
+    for publisher in (publishing, Studio(publishing.settings)):
+        found = publisher.wait(publisher.look_at(red))
+        assert found.preview
+        red.write_bytes(photo())
+        publisher.wait(publisher.edit(copy, f"brighter {publisher is publishing}"))
+        assert fetched(sandbox.tasks[-1].image_urls[0]) == copy.read_bytes()
+        shutil.copy(copy, red)
+        if publisher is not publishing:
+            publisher.close()
+    assert len(versions(s3)) == 1
+    assert all(SECRET.encode() not in fetched(link) for link in sandbox.tasks[-1].image_urls)
 
 
 def test_in_memory_pictures_are_published(publishing: Studio, sandbox: Sandbox, s3: Any) -> None:
@@ -332,6 +357,7 @@ def test_a_script_with_fsspecs_own_environment(
         ("s3://pictures/x", "s3fs", "%pip install s3fs"),
         ("gs://pictures/x", "gcsfs", "%pip install gcsfs"),
         ("s3://pictures/x", "fsspec.core", "%pip install s3fs"),
+        ("memory://x", "fsspec.core", "%pip install fsspec, then run this again"),
     ],
 )
 def test_what_is_to_be_installed(
@@ -362,8 +388,86 @@ def test_no_half_file_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_secrets_in_the_address_are_not_shown(tmp_path: Path) -> None:
     """A password of the place itself."""
-    for where in ("fax://me:hunter2@host/x", "hunter://me:hunter2@host/x?key=hunter2"):
-        assert "NANOBANANA_PUBLISH is" in failure(Publisher(where), picture(tmp_path))
+    for where in (
+        "fax://me:hunter2@host/x",
+        "hunter://me:hunter2@host/x?key=hunter2",
+        "fax://me:hunter2/w@host/x",
+        "fax://me:p/hunter2@host/x",
+        "fax://me:p@hunter2@host/x",
+        "fax://me:p?hunter2@host/x",
+        "fax://host/x?key=p@hunter2&a='hunter2",
+        f"fax://{'u' * 70}:hunter2{'p' * 20}@host/x",
+    ):
+        told = failure(Publisher(where), picture(tmp_path))
+        assert "NANOBANANA_PUBLISH (Settings.publish) is 'fax://" in told.replace("hunter:", "fax:")
+
+
+SECRETS = [
+    f"{'x' * filled} https://{user}host/x?Signature={PASSWORD}"
+    for filled in range(120, 200, 3)
+    for user in (f"me:hunter2{'p' * 60}@", f"me:a/hunter2{'p' * 60}@", "")
+]
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_secrets_are_taken_out_before_a_message_is_cut(tmp_path: Path, named: bool) -> None:
+    """Cut first, a password has lost the sign by which it is known."""
+    for secret in SECRETS:
+
+        def publish(_: Path, secret: str = secret) -> str:
+            if named:
+                return "http://" + secret.rpartition("://")[2].replace("host/", f"host/{'y' * 90}")
+            raise OSError(secret)
+
+        told = failure(Publisher(publish), picture(tmp_path))
+        assert "NANOBANANA_PUBLISH (Settings.publish) failed" in told or named
+        assert "ppp" not in told
+
+
+def test_only_a_place_that_cannot_sign_is_said_to_be_one(tmp_path: Path) -> None:
+    """A place that cannot be written has not to do with links."""
+    from fsspec import register_implementation
+    from fsspec.implementations.memory import MemoryFileSystem
+
+    class ReadOnly(MemoryFileSystem):
+        protocol = "readonly"
+
+        def sign(self, path: str, expiration: int = 100, **_: Any) -> str:
+            return f"https://example.com/{path}"
+
+        def pipe_file(self, *_: Any, **__: Any) -> None:
+            raise NotImplementedError
+
+    register_implementation("readonly", ReadOnly, clobber=True)
+    told = failure(Publisher("readonly://x"), picture(tmp_path))
+    assert "could not be put into 'readonly://x'" in told
+    assert "sign" not in told
+
+
+@pytest.mark.parametrize("scheme", ["gs", "gcs"])
+def test_every_name_of_a_store_is_told_the_media_type(tmp_path: Path, scheme: str) -> None:
+    """Google's has two; without it a browser would save the picture instead of showing it."""
+    from fsspec import register_implementation
+    from fsspec.implementations.memory import MemoryFileSystem
+    from fsspec.registry import _registry
+
+    seen: list[Any] = []
+
+    class Google(MemoryFileSystem):
+        protocol = scheme
+
+        def pipe_file(self, path: str, value: bytes, **options: Any) -> None:
+            seen.append(options)
+
+    had = _registry.get(scheme)
+    register_implementation(scheme, Google, clobber=True)
+    try:
+        Publisher(f"{scheme}://x", "https://example.com").publish(picture(tmp_path))
+    finally:
+        _registry.pop(scheme)
+        if had is not None:
+            register_implementation(scheme, had, clobber=True)
+    assert seen == [{"content_type": "image/png"}]
 
 
 def test_a_folder_that_a_web_server_shows(sandbox: Sandbox, tmp_path: Path) -> None:
@@ -450,13 +554,16 @@ def test_a_function_can_be_named(tmp_path: Path, named: str, why: str) -> None:
 @pytest.mark.parametrize(
     ("result", "why"),
     [
-        (None, "Settings.publish gave a NoneType; it must return the https link"),
+        (
+            None,
+            "NANOBANANA_PUBLISH (Settings.publish) gave a NoneType; it must return the https link",
+        ),
         (Path("x.png"), "gave a PosixPath"),
         ("http://example.com/x.png", "is not https"),
         ("https://localhost/x.png", "is on a private network"),
         ("https://me:hunter2@example.com/x.png", "is not a plain link"),
         ("http://example.com/x.png?Signature=1", "is not https"),
-        (KeyError("host"), "Settings.publish failed for red.png, so nothing was sent to the API"),
+        (KeyError("host"), "(Settings.publish) failed for red.png, so nothing was sent to the API"),
     ],
 )
 def test_a_function_that_gives_no_link(tmp_path: Path, result: Any, why: str) -> None:

@@ -38,6 +38,7 @@ from nanobanana_nb.sidecars import Sidecar, read_sidecar
 from .conftest import settings_for
 from .test_metadata import A1111, CJK, EMOJI, FOX, PROMPTS, SMALL, STRANGERS, opened, png_text
 from .test_pictures import TASK, encoded, files, noisy
+from .test_preparing import ODD_EXIF, odd
 
 
 @pytest.fixture
@@ -293,10 +294,10 @@ def test_the_stored_file_is_not_written_over(studio: Studio) -> None:
     fox = one(studio, "a fox")
     before = fox.path.read_bytes()
     for target in (fox.path, fox.path.parent):
-        with pytest.raises(RequestError, match="is the stored picture itself"):
-            fox.save(target, embed=True)
+        for embed in (True, False):
+            with pytest.raises(RequestError, match="is the stored picture itself"):
+                fox.save(target, embed=embed)
     assert fox.path.read_bytes() == before
-    assert fox.save(fox.path) == fox.path
 
 
 @pytest.mark.parametrize(
@@ -365,6 +366,30 @@ def test_a_strangers_prompt_may_be_more_than_the_api_takes() -> None:
     assert len(recipe.prompt) == 7999
     with pytest.raises(RequestError, match="7,999 characters"):
         _ = recipe.request
+
+
+def test_a_picture_that_cannot_be_read_is_told_so(tmp_path: Path) -> None:
+    """It may well be a picture; what is in the way is said."""
+    with (tmp_path / "large.png").open("wb") as file:
+        file.write(SMALL["PNG"])
+        file.truncate(metadata.MAX_FILE + 1_000_000)
+    with pytest.raises(RequestError, match=r"large\.png' has 101 MB, .* up to 100 MB\."):
+        load(tmp_path / "large.png")
+    unreadable = Path("/proc/self/mem")  # no rights are needed for it to fail, nor help root
+    if not unreadable.is_file():
+        pytest.skip("this system has no such file")
+    with pytest.raises(RequestError, match=r"^/proc/self/mem cannot be read: Input/output error"):
+        load(unreadable)
+
+
+@pytest.mark.parametrize("kind", ODD_EXIF)
+def test_malformed_exif_is_passed_over(tmp_path: Path, kind: str) -> None:
+    """What a picture was drawn from can be loaded, with its preview, whatever a camera wrote."""
+    data = metadata.embed(odd(kind), FOX)
+    recipe = load(data)
+    assert recipe.prompt == FOX.prompt
+    assert recipe.card is not None
+    assert (recipe.card.width, recipe.card.height) == (64, 32)
 
 
 @pytest.mark.parametrize(

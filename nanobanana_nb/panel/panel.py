@@ -352,7 +352,12 @@ class Panel:
         self._form.say_of_references("")
 
     async def _go_by_bytes(self, studio: Studio, data: bytes, name: str) -> None:
+        def check() -> None:
+            with pictures.decoded(data):
+                pass
+
         async with self._arriving:  # several at once keep their order
+            await asyncio.to_thread(check)
             await self._go_by(studio, data, name)
 
     async def _open_large(self, _: Studio, one: Generation) -> None:

@@ -101,7 +101,7 @@ def _first_open(addresses: list[str], port: int) -> socket.socket:
 
 
 def _small_copy(data: bytes) -> bytes:
-    image = ImageOps.exif_transpose(opened(data))
+    image = _upright(opened(data))
     image.thumbnail((SIDE, SIDE))
     paper = Image.new("RGB", image.size, "white")
     clear = image.convert("RGBA")
@@ -109,3 +109,10 @@ def _small_copy(data: bytes) -> bytes:
     copy = io.BytesIO()
     paper.save(copy, "JPEG", quality=92)
     return copy.getvalue()
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # noqa: BLE001 - Pillow fails on odd EXIF in many ways; the picture is whole
+        return image

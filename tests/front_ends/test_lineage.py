@@ -42,7 +42,7 @@ FAIL = "draws = studio.wait(studio.gallery('[sandbox CONTENT_VIOLATION]', image_
 STYLES = "studio.wait(studio.styles())"
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("theme", ["light", pytest.param("dark", marks=pytest.mark.nightly)])
 def test_a_lineage_in_lab(
     page: Page, server: JupyterServer, shot: Shot, tmp_path: Path, theme: Theme
 ) -> None:
