@@ -419,7 +419,7 @@ def test_save_into_a_folder(studio: Studio, tmp_path: Path, monkeypatch: Any) ->
     [
         (
             "grid.gif",
-            "it is not a folder, and a file needs one of the endings .png, .jpg, .jpeg, .webp, .html",
+            "it is not a folder, and a file needs one of the endings .png, .jpg, .jpeg, .webp",
         ),
         ("nowhere/grid.html", "the folder .*nowhere cannot be written"),
         ("nowhere/grid.png", "the folder .*nowhere cannot be written"),
