@@ -61,7 +61,7 @@ _LOOKS_LIKE_AN_OPTION: Final = re.compile(r"--[A-Za-z]|-[A-Za-z](?![^\W\d_])")
 _VALUE: Final = re.compile(r"""\s*("[^"]*"|'[^']*'|\S+)""")
 _MIDJOURNEY: Final = re.compile(r"(?<!\S)--(ar|aspect|v|q|s|no|style|stylize|seed|niji)\b(?: \S+)?")
 
-_BEHIND: Final = re.compile(r"(?<!\S)(--(?:dry-run|yes|new|raw))\s*$")
+_BEHIND: Final = re.compile(r"(?<!\S)(--(?:dry-run|yes|new))\s*$")
 
 
 @dataclass(frozen=True)
