@@ -52,6 +52,12 @@ SANDBOX_NOTICE: Final = (
     "There is no API key, so the sandbox draws placeholders, offline and free of charge. "
     f"For real pictures: {HOW_TO_SET_THE_KEY[0].lower()}{HOW_TO_SET_THE_KEY[1:]}."
 )
+_SUCH_AS: Final = {"aspect_ratio": "16:9", "output_format": "png"}
+_OTHER_WORDS: Final = {
+    "ratio": "aspect_ratio", "format": "output_format", "n": "count", "images": "image_urls",
+    "image": "image_urls", "references": "image_urls", "retries": "task_retries",
+}  # fmt: skip
+"""What people call the options, as far as letters alone do not lead there."""
 
 
 class Options(TypedDict, total=False):
@@ -502,14 +508,6 @@ class Studio:
         """In a forked child the ledger's thread and the connections are those of the parent."""
         self._opening = asyncio.Lock()
         self._workshop = None
-
-
-_SUCH_AS: Final = {"aspect_ratio": "16:9", "output_format": "png"}
-_OTHER_WORDS: Final = {
-    "ratio": "aspect_ratio", "format": "output_format", "n": "count", "images": "image_urls",
-    "image": "image_urls", "references": "image_urls", "retries": "task_retries",
-}  # fmt: skip
-"""What people call the options, as far as letters alone do not lead there."""
 
 
 def check_options(options: Options) -> None:
