@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 _IN_NOTEBOOK: Final = 1_100_000
-"""Bytes of all pictures of a grid that a cell shows and the notebook keeps."""
+"""Bytes of all pictures of a grid that the notebook keeps, as long as `_LEAST` allows it."""
 _IN_PAGE: Final = 4_200_000
 """Bytes of all pictures of a page."""
 _LEAST: Final = 4_000
