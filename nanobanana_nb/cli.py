@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from . import accounting, display, sandbox
-from .errors import NanoBananaError
+from .errors import ConfigError, NanoBananaError
 from .ledger import Ledger
 from .rebuilding import rebuild
 from .rows import Spent
@@ -52,6 +52,9 @@ def _parser() -> argparse.ArgumentParser:
         "--latency", type=float, default=2.0, help="seconds per picture; the real API takes 15-20"
     )
     serve.add_argument("--balance", type=float, default=10.0, help="US dollars to begin with")
+    serve.add_argument("--at-once", type=int, metavar="N", help="tasks under way at a time")
+    serve.add_argument("--rate", type=float, metavar="N", help="requests a minute")
+    serve.add_argument("--count-polls", action="store_true", help="--rate counts polls too")
     return parser
 
 
@@ -118,8 +121,12 @@ async def _look_into(ledger: Ledger) -> tuple[dict[str, int], Spent]:
 
 
 def _serve_sandbox(chosen: argparse.Namespace) -> int:
-    options = {"port": chosen.port, "latency": chosen.latency, "balance": chosen.balance}
-    with sandbox.Sandbox(**options) as running:
+    names = ("port", "latency", "balance", "at_once", "rate", "count_polls")
+    try:
+        made = sandbox.Sandbox(**{name: getattr(chosen, name) for name in names})
+    except ValueError as error:
+        raise ConfigError(f"{error}.") from None
+    with made as running:
         print(f"The sandbox is at {running.url} (Ctrl-C ends it). In another terminal:")  # noqa: T201
         print(f"  export APIXO_BASE_URL={running.url} APIXO_API_KEY=sandbox", flush=True)  # noqa: T201
         running.serve_forever()

@@ -378,7 +378,7 @@ def test_the_account_counts_what_was_accepted_and_nothing_else(api: Api) -> None
     assert api.sandbox.spent == Decimal("0.06")
     assert api.sandbox.balance == Decimal("9.94")
     assert dict(api.sandbox.counts) == {
-        "submit": 3, "accepted": 2, "status": 2, "download": 1, "balance": 0,
+        "submit": 3, "accepted": 2, "status": 2, "download": 1, "balance": 0, "refused": 0,
     }  # fmt: skip
     assert [task.id for task in api.sandbox.tasks] == paid
     account = WEB.get(api.sandbox.url + "/sandbox/account").json()

@@ -14,8 +14,10 @@ import secrets
 import threading
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from PIL import Image
@@ -34,6 +36,7 @@ from .contract import (
     success,
 )
 from .directives import ORDINARY, Script, find_directive, read_directive
+from .limits import Gate, Limits
 from .tasks import Run, Task, schedule
 
 _CONTENT_TYPES = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
@@ -52,6 +55,7 @@ class Handler:
         balance: Decimal,
         api_key: str | None,
         clock: Callable[[], float],
+        limits: Limits,
     ) -> None:
         self.origin = origin
         self.balance = balance
@@ -60,6 +64,7 @@ class Handler:
         self._latency = latency
         self._api_key = api_key
         self._clock = clock
+        self._gate = Gate(limits)
         self._lock = threading.Lock()
         self._runs: dict[str, Run] = {}
         self._queued: deque[str] = deque()
@@ -70,6 +75,16 @@ class Handler:
         """Every accepted task, in the order of acceptance."""
         with self._lock:
             return tuple(run.task for run in self._runs.values())
+
+    @property
+    def limits(self) -> Limits:
+        """What the account takes at a time."""
+        return self._gate.limits
+
+    def limit(self, **changed: Any) -> None:
+        """Change limits by their names, from now on; ValueError for what is no limit."""
+        with self._lock:
+            self._gate.change(replace(self._gate.limits, **changed), self._clock())
 
     def fail_next(self, directive: str) -> None:
         """Apply a directive to the next valid submit, whatever its prompt says."""
@@ -126,7 +141,9 @@ class Handler:
         if method != allowed:
             return refusal(405)
         self._count(name)
-        return answer() if self._authorized(headers) else refusal(401)
+        if not self._authorized(headers):
+            return refusal(401)
+        return self._over_rate(name) or answer()
 
     def _read_only(self, method: str, answer: Callable[[], Response]) -> Response:
         return answer() if method in ("GET", "HEAD") else refusal(405)
@@ -141,6 +158,15 @@ class Handler:
         with self._lock:
             self.counts[name] += 1
 
+    def _over_rate(self, name: str) -> Response | None:
+        if name == "balance":
+            return None
+        with self._lock:
+            refused = self._gate.request(self._clock(), poll=name == "status")
+            if refused:
+                self.counts["refused"] += 1
+        return refused
+
     # -- submit
 
     def _submit(self, model: str, headers: Mapping[str, str], body: bytes) -> Response:
@@ -150,32 +176,41 @@ class Handler:
             return refusal(400, "Content-Type must be application/json")
         try:
             submission = parse_submission(body)
-            script = self._script(submission.prompt)
+            with self._lock:
+                run = self._taken(submission)
         except (Rejected, ValueError) as error:
             return refusal(400, str(error))
-        if script.refuse:
-            return script.refuse
-        run = self._accept(submission, script)
-        if run is None:
-            return refusal(402)
+        if isinstance(run, Response):
+            return run
         run.load_references()
         answer = success({"taskId": run.task.id})
         return Response(
             answer.status,
             answer.body,
             answer.headers,
-            delay=script.submit_delay,
-            hang_up=script.drop,
+            delay=run.script.submit_delay,
+            hang_up=run.script.drop,
         )
 
+    def _taken(self, submission: Submission) -> Run | Response:
+        """The task in the account, or the refusal; for one submit after the other."""
+        now = self._clock()
+        if full := self._gate.full(now):
+            self.counts["refused"] += 1
+            return full
+        script = self._script(submission.prompt)
+        if script.refuse:
+            return script.refuse
+        if self.balance < PRICE:
+            return refusal(402)
+        return self._accept(submission, script, now)
+
     def _script(self, prompt: str) -> Script:
-        with self._lock:
-            directive = self._queued.popleft() if self._queued else find_directive(prompt)
+        directive = self._queued.popleft() if self._queued else find_directive(prompt)
         return read_directive(directive) if directive else ORDINARY
 
-    def _accept(self, submission: Submission, script: Script) -> Run | None:
+    def _accept(self, submission: Submission, script: Script, created: float) -> Run:
         task_id = secrets.token_hex(16)
-        created = self._clock()
         pending_until, due = schedule(task_id, created, self._latency, script)
         task = Task(
             id=task_id,
@@ -189,14 +224,12 @@ class Handler:
             pending_until=pending_until,
             due=due,
         )
-        with self._lock:
-            if self.balance < PRICE:
-                return None
-            self.balance -= PRICE
-            self.spent += PRICE
-            self.counts["accepted"] += 1
-            run = self._runs[task_id] = Run(task, script)
-            return run
+        self.balance -= PRICE
+        self.spent += PRICE
+        self.counts["accepted"] += 1
+        self._gate.enter(due)
+        run = self._runs[task_id] = Run(task, script)
+        return run
 
     # -- status and balance
 
@@ -276,10 +309,12 @@ class Handler:
     # -- for other processes
 
     def _account(self) -> Response:
+        now = self._clock()
         with self._lock:
             runs = list(self._runs.values())
             money = {"spent": float(self.spent), "balance": float(self.balance)}
-        now = self._clock()
+            load = {"underWay": self._gate.under_way(now), "refused": self.counts["refused"]}
+            limits = asdict(self._gate.limits)
         tasks = [
             {
                 "taskId": run.task.id,
@@ -290,7 +325,7 @@ class Handler:
             }
             for run in runs
         ]
-        return json_response(200, {**money, "tasks": tasks})
+        return json_response(200, {**money, **load, "limits": limits, "tasks": tasks})
 
 
 def _draw(run: Run, seed: str) -> bytes:

@@ -18,10 +18,11 @@ from contextlib import suppress
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import MappingProxyType, TracebackType
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from .contract import HTTP_MESSAGES, Response, is_loopback, json_response, refusal
 from .handler import Handler
+from .limits import Limits
 from .tasks import Task
 
 MAX_BODY = 1 << 20
@@ -31,6 +32,21 @@ SLOW_CLIENT = 30.0
 
 _logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
+
+class _Limit(Generic[T]):
+    """A limit of the account, which may be changed while the sandbox runs."""
+
+    def __set_name__(self, owner: type[Sandbox], name: str) -> None:
+        self._name = name
+
+    def __get__(self, sandbox: Sandbox, owner: type[Sandbox]) -> T:
+        return getattr(sandbox._handler.limits, self._name)  # type: ignore[no-any-return]
+
+    def __set__(self, sandbox: Sandbox, value: T) -> None:
+        sandbox._handler.limit(**{self._name: value})
+
 
 class Sandbox:
     """An imitation of the API on this machine.
@@ -38,7 +54,18 @@ class Sandbox:
     ``latency`` seconds pass until a picture is there (0: at the first poll); ``balance`` is in US
     dollars; with an ``api_key`` only that key is accepted, otherwise any is. ``port`` 0 picks a
     free one. Hosts other than this machine are refused with ValueError.
+
+    ``at_once`` tasks may be under way and ``rate`` requests come a minute (``burst`` of them in
+    one moment), more get a 429; ``limits.py`` says how it counts and what it tells. These may be
+    changed while it runs: ``sandbox.at_once = 1``.
     """
+
+    at_once = _Limit[int | None]()
+    rate = _Limit[float | None]()
+    burst = _Limit[float | None]()
+    count_polls = _Limit[bool]()
+    reasons = _Limit[bool]()
+    retry_after = _Limit[bool]()
 
     def __init__(
         self,
@@ -49,6 +76,12 @@ class Sandbox:
         balance: float = 10.0,
         api_key: str | None = None,
         clock: Callable[[], float] = time.time,
+        at_once: int | None = None,
+        rate: float | None = None,
+        burst: float | None = None,
+        count_polls: bool = False,
+        reasons: bool = False,
+        retry_after: bool = False,
     ) -> None:
         if not is_loopback(host):
             raise ValueError(f"the sandbox serves this machine only, not {host!r}")
@@ -59,6 +92,7 @@ class Sandbox:
             balance=Decimal(str(balance)),
             api_key=api_key,
             clock=clock,
+            limits=Limits(at_once, rate, burst, count_polls, reasons, retry_after),
         )
         self._server: _Server | None = None
         self._lock = threading.Lock()
@@ -121,9 +155,9 @@ class Sandbox:
     @property
     def counts(self) -> Mapping[str, int]:
         """How many requests came: ``submit`` (POSTs), ``accepted``, ``status``, ``download``,
-        ``balance``; a snapshot."""
+        ``balance``, and how many of them a limit ``refused``; a snapshot."""
         seen = self._handler.counts
-        names = ("submit", "accepted", "status", "download", "balance")
+        names = ("submit", "accepted", "status", "download", "balance", "refused")
         return MappingProxyType({name: seen[name] for name in names})
 
     @property
