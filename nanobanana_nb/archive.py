@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Final, overload
 
-from . import display, links, pictures, strips, tables
+from . import display, links, previews, strips, tables
 from .results import Gallery, Generation, when
 
 SHOWN: Final = 20
@@ -71,7 +71,7 @@ class Lineage:
 
         steps, before = self._groups(small)
         itself, children = small(self.itself), [small(one) for one in self.children[:CHILDREN]]
-        sheet = pictures.contact_sheet([card.preview for card in known.values()])
+        sheet = previews.contact_sheet([card.preview for card in known.values()])
         return strips.lineage_card(steps, itself, children, sheet, before=before, more=self._more())
 
     def _more(self) -> int:
@@ -148,7 +148,7 @@ def _bare(one: Generation) -> display.Card:
 def _small(one: Generation) -> display.Card:
     """Its card with a small picture."""
     card = one.cards()[0]
-    return replace(card, preview=pictures.shrink(card.preview, _STEP, _STEP_BYTES))
+    return replace(card, preview=previews.shrink(card.preview, _STEP, _STEP_BYTES))
 
 
 class History(Gallery):
@@ -183,9 +183,9 @@ class History(Gallery):
         if not self:
             return display.line(self._nothing())
         entries = self._entries()
-        sheet = pictures.contact_sheet([entry.preview for entry in entries])
+        sheet = previews.contact_sheet([entry.preview for entry in entries])
         small = [
-            replace(entry, preview=pictures.shrink(entry.preview, _PREVIEW, _PREVIEW_BYTES))
+            replace(entry, preview=previews.shrink(entry.preview, _PREVIEW, _PREVIEW_BYTES))
             for entry in entries
         ]
         return display.history_card(small, *self._headline(), self._more(), sheet)

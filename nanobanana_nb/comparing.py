@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from . import display, links, metadata, pictures
+from . import display, links, metadata, pictures, previews
 from .errors import DownloadError, RequestError
 from .results import Generation, Picture, short_path
 
@@ -36,7 +36,7 @@ class Comparison:
         return display.comparison_text(*self.cards)
 
     def _repr_mimebundle_(self, **_: object) -> display.Bundle:
-        sheet = pictures.contact_sheet(card.preview for card in self.cards)
+        sheet = previews.contact_sheet(card.preview for card in self.cards)
         return display.comparison_card(*self.cards, sheet)
 
 
@@ -89,7 +89,7 @@ def _card_of_file(file: Path) -> display.Card:
     try:
         with pictures.decoded(file) as image:
             upright = pictures.upright(image)
-            preview, (width, height) = pictures.make_preview(upright), upright.size
+            preview, (width, height) = previews.make_preview(upright), upright.size
             size = _size(width, height, str(image.format).lower())
     except DownloadError:
         raise RequestError(f"{file} is not a whole PNG, JPEG or WebP picture.") from None

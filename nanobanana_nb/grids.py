@@ -11,7 +11,7 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from . import display, gridpage, gridsheet, pictures, tables
+from . import display, gridpage, gridsheet, pictures, previews, tables
 from .errors import DownloadError, RequestError
 from .gridsheet import Cell
 from .markup import dotted
@@ -124,7 +124,7 @@ class Grid(Gallery):
             return super()._repr_mimebundle_()
         cells = [one.cards() for one in self]
         count = sum(bool(cards[0].preview) for cards in cells)
-        side, limit = _size(_IN_NOTEBOOK, count, pictures.PREVIEW_SIDE, pictures.PREVIEW_BYTES)
+        side, limit = _size(_IN_NOTEBOOK, count, previews.PREVIEW_SIDE, previews.PREVIEW_BYTES)
         small = [
             [replace(first, preview=_shrunk(first.preview, side, limit)), *others]
             for first, *others in cells
@@ -163,7 +163,7 @@ class Grid(Gallery):
         columns = len(layout.blocks[0].rows[0]) if layout.rows else 4
         side = max(72, min(256, _SHEET_WIDTH // (columns + 1)))
         sheet = gridsheet.sheet(layout, [_cell(one.cards()[0]) for one in self], "", "", side)
-        return pictures.make_preview(sheet, max(sheet.size), _SHEET_BYTES)
+        return previews.make_preview(sheet, max(sheet.size), _SHEET_BYTES)
 
     def _page(self) -> str:
         count = sum(bool(one.images) for one in self)
@@ -213,7 +213,7 @@ def _page_cards(one: Generation, side: int, limit: int) -> list[display.Card]:
     picture = None if first.problem else _full(one, first)
     if picture is None:
         return [first, *others]
-    preview = pictures.make_preview(picture, side, limit)
+    preview = previews.make_preview(picture, side, limit)
     return [replace(first, preview=preview, folder="", file=one.path.name), *others]
 
 
@@ -225,7 +225,7 @@ def _size(budget: int, count: int, side: int, limit: int) -> tuple[int, int]:
 
 def _shrunk(preview: bytes, side: int, limit: int) -> bytes:
     """The preview itself where it is small enough: saved anew it would lose some of its looks."""
-    return preview if len(preview) <= limit else pictures.shrink(preview, side, limit)
+    return preview if len(preview) <= limit else previews.shrink(preview, side, limit)
 
 
 def _cells_of(axis: Axis) -> Sequence[Any]:

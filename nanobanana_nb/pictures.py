@@ -7,13 +7,13 @@ imported on first use, because it would double the time that loading the extensi
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 import io
 import json
 import os
 import re
-import secrets
 import shutil
 import stat
 import tempfile
@@ -21,13 +21,16 @@ import time
 import unicodedata
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from . import metadata, sidecars
 from .errors import ConfigError, DownloadError, RequestError
+from .incoming import Incoming, sweep, written
 from .metadata import Drawn
+from .previews import PREVIEW_SIDE, fitted, make_preview
 from .protocol import clean
 from .sidecars import Sidecar
 
@@ -40,12 +43,15 @@ FORMATS: Final = ("PNG", "JPEG", "WEBP")
 SUFFIXES: Final = {"PNG": ".png", "JPEG": ".jpg", "WEBP": ".webp"}
 MIN_FREE: Final = 100_000_000
 """Bytes that must be free before anything is sent."""
-PART_LIVES: Final = 3600.0
-"""Seconds after which a temporary file is surely nobody's any more."""
-PREVIEW_SIDE: Final = 512
-PREVIEW_BYTES: Final = 40_000
+ARRIVING: Final = 8
+"""Pictures on their way at a time, so that a thousand tasks need no more memory than eight."""
+THREADS: Final = 2
+"""That decode, hash and make previews: two are nearly twice as fast as one."""
+LARGE: Final = 2_000_000
+"""Pixels; the memory for fewer is there in a millisecond."""
+BAND: Final = 64
+"""Rows of pixels that are compared at a time."""
 _PNG_END: Final = b"IEND\xaeB`\x82"
-_PART: Final = re.compile(r"\.nanobanana-[0-9a-f]{16}\.part")
 _SAVE_AS: Final = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 
 
@@ -73,14 +79,38 @@ class PictureStore:
         self._folder = folder
         self._previews = previews
         self._elsewhere = tuple(elsewhere)
+        self._threads = ThreadPoolExecutor(THREADS, "nanobanana_nb-pictures")
+        self.room = asyncio.Semaphore(ARRIVING)
+        """To be held while a picture is on its way."""
 
-    def incoming(self) -> io.BytesIO:
-        """What to write a download to: memory, which no full disk can take away."""
-        return io.BytesIO()
+    def close(self) -> None:
+        """Let the threads end, once they have stored what they were given."""
+        self._threads.shutdown(wait=False)
+
+    def incoming(self) -> Incoming:
+        """What to write a download to: a file beside its final place, as long as that works."""
+        return Incoming(self._folder)
+
+    async def keep_aside(
+        self,
+        incoming: Incoming,
+        prompt: str,
+        id: str,  # noqa: A002
+        created: float,
+        sidecar: Mapping[str, Any] | None = None,
+        drawn: Drawn | None = None,
+    ) -> StoredPicture:
+        """`keep` on a thread for pictures, so that the loop stays free; `incoming` is closed after.
+
+        Once begun it is not cancelled: what was downloaded is stored.
+        """
+        keeping = self._threads.submit(self.keep, incoming, prompt, id, created, sidecar, drawn)
+        keeping.add_done_callback(lambda _: incoming.close())
+        return await asyncio.wrap_future(keeping)
 
     def keep(
         self,
-        incoming: io.BytesIO,
+        incoming: Incoming,
         prompt: str,
         id: str,  # noqa: A002
         created: float,
@@ -93,10 +123,10 @@ class PictureStore:
         `sidecar` into the JSON file beside it, and `drawn` into the picture itself. What is there
         already, because we were killed before the ledger knew of it, is not stored again.
         """
-        data = incoming.getvalue()
-        with decoded(data) as image:
+        data = came = incoming.content()
+        image, (width, height) = _opened(data, PREVIEW_SIDE if drawn is None else None)
+        with image:
             suffix = SUFFIXES[str(image.format)]
-            width, height = image.size
             preview = make_preview(image)
             if drawn is not None:
                 data = _labelled(data, image, drawn)
@@ -104,7 +134,9 @@ class PictureStore:
         sha256 = hashlib.sha256(data).hexdigest()
         found = {"sha256": sha256, "size": len(data), "width": width, "height": height}
         fields = {**sidecar, **found} if sidecar is not None else None
-        file, trouble = self._put_somewhere(name, suffix, data, fields)
+        if data is not came:
+            incoming.close()  # its file has other bytes
+        file, trouble = self._put_somewhere(name, suffix, data, fields, incoming)
         self._put_preview(file, preview)
         return StoredPicture(file, sha256, width, height, trouble)
 
@@ -126,18 +158,7 @@ class PictureStore:
 
     def sweep(self, now: float) -> int:
         """Delete the temporary files that kills left more than an hour ago; how many."""
-        parts: list[Path] = []
-        for folder in (self._folder, self._previews, *self._elsewhere):
-            with contextlib.suppress(OSError):
-                parts += [file for file in folder.iterdir() if _PART.fullmatch(file.name)]
-        swept = 0
-        for part in parts:
-            with contextlib.suppress(OSError):  # somebody else's, or just finished
-                found = part.lstat()
-                if stat.S_ISREG(found.st_mode) and found.st_mtime < now - PART_LIVES:
-                    part.unlink()
-                    swept += 1
-        return swept
+        return sweep((self._folder, self._previews, *self._elsewhere), now)
 
     def preview_file(self, file: Path) -> Path:
         """Where the small JPEG of a picture is kept; it can be made again at any time."""
@@ -148,18 +169,24 @@ class PictureStore:
         kept = self.preview_file(file)
         with contextlib.suppress(OSError):
             return kept.read_bytes()
-        with contextlib.suppress(DownloadError), decoded(file) as image:
+        with contextlib.suppress(DownloadError), _opened(file, PREVIEW_SIDE)[0] as image:
             return make_preview(image)
         return b""
 
     def _put_somewhere(
-        self, name: str, suffix: str, data: bytes, fields: Mapping[str, Any] | None
+        self,
+        name: str,
+        suffix: str,
+        data: bytes,
+        fields: Mapping[str, Any] | None,
+        incoming: Incoming,
     ) -> tuple[Path, str]:
         """Where it is, and what to say if that is not its place."""
         problem = ""
         for folder in (self._folder, *self._elsewhere):
+            mode = 0o666 if folder == self._folder else 0o600
             try:
-                file = _put_in(folder, name, suffix, data, fields, private=folder != self._folder)
+                file = _put_in(folder, name, suffix, data, fields, mode, incoming)
             except OSError as error:
                 why = error.strerror or str(error)
                 problem = problem or f"{self._folder} cannot take the picture ({why})"
@@ -219,12 +246,17 @@ def check_room(folders: Iterable[Path], needed: int = MIN_FREE) -> None:
 @contextlib.contextmanager
 def decoded(picture: Path | bytes) -> Iterator[Image.Image]:
     """The picture, decoded to its last row. Raises `DownloadError` for anything else."""
-    with _opened(picture) as image:
+    with _opened(picture)[0] as image:
         yield image
 
 
-def _opened(picture: Path | bytes) -> Image.Image:
-    """Only the three formats of the API are tried, and the size is checked before decoding."""
+def _opened(picture: Path | bytes, side: int | None = None) -> tuple[Image.Image, tuple[int, int]]:
+    """The picture, decoded to its last row, and its true size.
+
+    With `side`, a JPEG comes as small as its decoder makes it on the way, but no smaller than that:
+    all of its bytes are read all the same. Only the three formats of the API are tried, and the
+    size is checked before decoding.
+    """
     from PIL import Image
 
     problem = "is not a whole PNG, JPEG or WebP picture"
@@ -237,18 +269,36 @@ def _opened(picture: Path | bytes) -> Image.Image:
             problem = f"has more than {MAX_PIXELS // 1_000_000} million pixels"
             image.close()
             raise ValueError(problem)
+        size = image.size
+        if side is not None:
+            image.draft(None, fitted(size, side))
+        if image.width * image.height > LARGE:
+            _make_room(image)
         image.load()
         if image.format == "PNG" and not _has_its_end(picture):
             raise ValueError(problem)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         url = "" if isinstance(picture, bytes) else picture.absolute().as_uri()
         raise DownloadError(f"The file {problem}.", url=url) from None
-    return image
+    return image, size
+
+
+def _make_room(image: Image.Image) -> None:
+    """Give a picture the memory for its pixels, as loading it would.
+
+    Loading it clears that memory (33 MB for 4K) without letting any other thread run meanwhile, the
+    loop's included. Stretching a dot fills it just as well, and lets them.
+    """
+    from PIL import Image
+
+    if image.mode in ("RGB", "RGBA"):
+        image.im = Image.new(image.mode, (1, 1)).resize(image.size, Image.Resampling.NEAREST).im
 
 
 def _has_its_end(png: Path | bytes) -> bool:
     """Whether a PNG is there to its last chunk, which Pillow does not need in order to decode."""
-    return _PNG_END in (png if isinstance(png, bytes) else png.read_bytes())
+    # From the end, where it stands: a search from the front would hold up the other threads.
+    return (png if isinstance(png, bytes) else png.read_bytes()).rfind(_PNG_END) >= 0
 
 
 def upright(image: Image.Image) -> Image.Image:
@@ -261,31 +311,6 @@ def upright(image: Image.Image) -> Image.Image:
             return ImageOps.exif_transpose(image)
     except Exception:  # noqa: BLE001 - its readers raise whatever a broken file leads to
         return image
-
-
-def make_preview(image: Image.Image, side: int = PREVIEW_SIDE, limit: int = PREVIEW_BYTES) -> bytes:
-    """A JPEG of at most `side` pixels and `limit` bytes; see-through parts become white."""
-    from PIL import Image
-
-    small = image.copy() if max(image.size) <= side else _reduced(image, side)
-    if small.mode != "RGB":
-        white = Image.new("RGBA", small.size, "white")
-        small = Image.alpha_composite(white, small.convert("RGBA")).convert("RGB")
-    for quality in (85, 70, 55, 40, 25):
-        buffer = io.BytesIO()
-        small.save(buffer, "JPEG", quality=quality, optimize=True)
-        if buffer.tell() <= limit:
-            return buffer.getvalue()
-    return make_preview(small, side * 3 // 4, limit)
-
-
-def _reduced(image: Image.Image, side: int) -> Image.Image:
-    from PIL import Image
-
-    scale = side / max(image.size)
-    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-    source = image if image.mode in ("RGB", "RGBA", "L") else image.convert("RGBA")
-    return source.resize(size, Image.Resampling.LANCZOS, reducing_gap=1.0)
 
 
 def save_copy(file: Path, target: str | os.PathLike[str], drawn: Drawn | None = None) -> Path:
@@ -332,10 +357,18 @@ def _labelled(data: bytes, image: Image.Image, drawn: Drawn) -> bytes:
     try:
         labelled = metadata.embed(data, replace(drawn, width=image.width, height=image.height))
         with decoded(labelled) as again:
-            same = again.size == image.size and again.tobytes() == image.tobytes()
+            same = _is_equal(again, image)
     except Exception:  # noqa: BLE001 - a picture that was paid for is not lost for its label
         return data
     return labelled if same else data
+
+
+def _is_equal(one: Image.Image, other: Image.Image) -> bool:
+    """Whether both have the same pixels; a band at a time, for all at once would stop the loop."""
+    if (one.mode, one.size) != (other.mode, other.size):
+        return False
+    bands = [(0, top, one.width, top + BAND) for top in range(0, one.height, BAND)]
+    return all(one.crop(band).tobytes() == other.crop(band).tobytes() for band in bands)
 
 
 def _converted(file: Path, kind: str) -> bytes:
@@ -409,31 +442,6 @@ def find_file(given: str | os.PathLike[str]) -> Path | None:
         return None
 
 
-def shrink(preview: bytes, side: int = 320, limit: int = 20_000) -> bytes:
-    """A still smaller preview, of at most `side` pixels and `limit` bytes."""
-    from PIL import Image
-
-    return make_preview(Image.open(io.BytesIO(preview)), side, limit) if preview else b""
-
-
-def contact_sheet(previews: Iterable[bytes], side: int = PREVIEW_SIDE) -> bytes:
-    """Small pictures side by side in one JPEG, for front ends that show no HTML."""
-    from PIL import Image
-
-    images = [Image.open(io.BytesIO(preview)) for preview in previews if preview]
-    if not images:
-        return b""
-    columns = max(1, min(4, len(images)))
-    cell = side // columns
-    sheet = Image.new("RGB", (side, cell * -(-len(images) // columns) or 1), "white")
-    for number, image in enumerate(images):
-        image.thumbnail((cell - 4, cell - 4))
-        column, row = number % columns, number // columns
-        left, top = (cell - image.width) // 2, (cell - image.height) // 2
-        sheet.paste(image, (column * cell + left, row * cell + top))
-    return make_preview(sheet, side)
-
-
 def slug(prompt: str, length: int = 40) -> str:
     """A few plain words of the prompt for a file name: only a-z, 0-9 and dashes."""
     plain = unicodedata.normalize("NFKD", prompt[:400]).encode("ascii", "ignore").decode().lower()
@@ -446,21 +454,21 @@ def _put_in(
     suffix: str,
     data: bytes,
     fields: Mapping[str, Any] | None,
-    *,
-    private: bool = False,
+    mode: int = 0o666,
+    incoming: Incoming | None = None,
 ) -> Path:
     """Put a picture into a folder, under the first name that is free: `-2`, `-3` if need be."""
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(1, 10_000):
         file = folder / f"{name}{f'-{number}' if number > 1 else ''}{suffix}"
         note = b"" if fields is None else sidecars.encode({**fields, "file": file.name})
-        if _put_both(file, data, note, 0o600 if private else 0o666):
+        if _put_both(file, data, note, mode, incoming):
             _sync_folder(folder)
             return file
     raise OSError(f"no free name for {name}{suffix}")
 
 
-def _put_both(file: Path, data: bytes, note: bytes, mode: int) -> bool:
+def _put_both(file: Path, data: bytes, note: bytes, mode: int, incoming: Incoming | None) -> bool:
     """Put a picture and its sidecar under their name; False if something else has it.
 
     The sidecar is first: it holds the name for the picture, and no picture is ever without it.
@@ -471,16 +479,20 @@ def _put_both(file: Path, data: bytes, note: bytes, mode: int) -> bool:
         return False
     done = False
     try:
-        done = _put(file, data, mode) or _holds(file, data)
+        done = _put(file, data, mode, incoming) or _holds(file, data)
     finally:
         if noted and not (done or _holds(file, data)):  # another kernel may have been quicker
             beside.unlink()
     return done
 
 
-def _put(file: Path, data: bytes, mode: int) -> bool:
-    """Write a file, whole or not at all, without replacing another; False if there is one."""
-    with written(file.parent, data, mode) as part:
+def _put(file: Path, data: bytes, mode: int, incoming: Incoming | None = None) -> bool:
+    """Write a file, whole or not at all, without replacing another; False if there is one.
+
+    What came in a file of that folder needs no writing.
+    """
+    came = incoming.settle(file.parent) if incoming else None
+    with contextlib.nullcontext(came) if came else written(file.parent, data, mode) as part:
         try:
             os.link(part, file)
         except FileExistsError:
@@ -490,22 +502,6 @@ def _put(file: Path, data: bytes, mode: int) -> bool:
                 return False
             part.rename(file)
     return True
-
-
-@contextlib.contextmanager
-def written(folder: Path, data: bytes, mode: int = 0o666) -> Iterator[Path]:
-    """A temporary file whose content is safe on the disk; gone afterwards, unless renamed."""
-    part = folder / f".nanobanana-{secrets.token_hex(8)}.part"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    try:
-        with os.fdopen(os.open(part, flags, mode), "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        yield part
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink()
 
 
 def _holds(file: Path, data: bytes) -> bool:

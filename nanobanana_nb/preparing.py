@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from . import pictures
+from . import incoming, pictures
 from .errors import RequestError
 from .pictures import MAX_PIXELS
 
@@ -357,7 +357,7 @@ def _kept(data: bytes, suffix: str, folder: Path) -> Path:
         if file.is_file() and file.stat().st_size == len(data):
             return file
         folder.mkdir(parents=True, exist_ok=True)
-        with pictures.written(folder, data, 0o600) as part:
+        with incoming.written(folder, data, 0o600) as part:
             part.replace(file)
     except OSError as error:
         raise RequestError(

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final, Literal
 
-from . import containers, display, links, metadata, pictures
+from . import containers, display, links, metadata, pictures, previews
 from .errors import DownloadError, RequestError
 from .metadata import Drawn
 from .models import ImageRequest
@@ -66,7 +66,7 @@ class Recipe:
     def _repr_mimebundle_(self, **_: object) -> display.Bundle:
         if self.card is None or not self.card.preview:
             return display.line(repr(self))
-        return display.picture_card(self.card, pictures.shrink(self.card.preview))
+        return display.picture_card(self.card, previews.shrink(self.card.preview))
 
 
 def load(source: Source) -> Recipe:
@@ -161,7 +161,7 @@ def _preview(data: bytes) -> tuple[bytes, int, int]:
     try:
         with pictures.decoded(data) as image:
             upright = pictures.upright(image)
-            return pictures.make_preview(upright), upright.width, upright.height
+            return previews.make_preview(upright), upright.width, upright.height
     except DownloadError:
         return b"", 0, 0
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote_to_bytes, urlsplit
 from weakref import WeakValueDictionary
 
-from . import links, pictures, preparing
+from . import links, pictures, preparing, previews
 from .client import Client
 from .errors import DownloadError, RequestError, TransportError
 from .publishing import HOW_TO_PUBLISH, Publisher
@@ -189,7 +189,7 @@ class References:
         if self._sandbox is None and lives and not file.is_file():
             return Look(source, file.name, b"", self.content(source))
         with pictures.decoded(self._ready(file)) as image:
-            preview = pictures.make_preview(image, PREVIEW_SIDE, PREVIEW_BYTES)
+            preview = previews.make_preview(image, PREVIEW_SIDE, PREVIEW_BYTES)
         return Look(source, file.name, preview, self.content(source))
 
     def _drawn(self, reference: Any) -> Path:
@@ -326,7 +326,7 @@ def _preview(data: bytes, name: str) -> bytes:
         )
     try:
         with pictures.decoded(data) as image:
-            return pictures.make_preview(image, PREVIEW_SIDE, PREVIEW_BYTES)
+            return previews.make_preview(image, PREVIEW_SIDE, PREVIEW_BYTES)
     except DownloadError as error:
         why = str(error).removeprefix("The file ")
         raise RequestError(f"{name!r} is not a picture: it {why}") from None

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from . import display, pictures, strips
+from . import display, previews, strips
 from .presets import Style
 from .results import Gallery, Generation, short_path
 from .strips import Sample
@@ -51,7 +51,7 @@ class StyleBook(Mapping[str, Style]):
     def _repr_mimebundle_(self, **_: object) -> display.Bundle:
         samples = self._samples()
         firsts = [sample.cards[0].preview for sample in samples if sample.cards]
-        sheet = pictures.contact_sheet(firsts[:_SHEET])
+        sheet = previews.contact_sheet(firsts[:_SHEET])
         return strips.style_card(samples, short_path(self.file), EXAMPLE, sheet)
 
     def _samples(self) -> list[Sample]:
@@ -74,4 +74,4 @@ def _facts(style: Style) -> tuple[str, ...]:
 def _small(one: Generation) -> display.Card:
     """The first picture of a result, small; without a preview where its file is gone."""
     card = one.cards()[0]
-    return replace(card, preview=pictures.shrink(card.preview, _PREVIEW, _PREVIEW_BYTES))
+    return replace(card, preview=previews.shrink(card.preview, _PREVIEW, _PREVIEW_BYTES))

@@ -18,16 +18,15 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from nanobanana_nb import ConfigError, DownloadError, RequestError, pictures
+from nanobanana_nb import ConfigError, DownloadError, RequestError, pictures, previews
 from nanobanana_nb.pictures import (
     PictureStore,
     check_room,
-    contact_sheet,
-    make_preview,
     refuges,
     save_copy,
     slug,
 )
+from nanobanana_nb.previews import contact_sheet, make_preview
 from nanobanana_nb.sidecars import Sidecar, read_sidecar
 
 from .harness.disks import leave_free, mounted
@@ -155,7 +154,7 @@ def test_names_are_harmless(store: PictureStore, tmp_path: Path, prompt) -> None
 def test_previews_are_small(mode) -> None:
     """At most 512 pixels and 40 kB even for noise, in the picture's own ratio."""
     preview = make_preview(noisy(1344, 756, mode))
-    assert len(preview) <= pictures.PREVIEW_BYTES
+    assert len(preview) <= previews.PREVIEW_BYTES
     with Image.open(io.BytesIO(preview)) as small:
         assert small.format == "JPEG"
         assert max(small.size) <= 512
@@ -441,7 +440,9 @@ for last in range(1, 100):
             setattr(os, name, deadly(getattr(os, name), last))
         home = root / str(last)
         store = PictureStore(home / "pictures", home / "previews")
-        store.keep(io.BytesIO(data), "a fox", "abcd1234", 0.0, task)
+        with store.incoming() as file:
+            file.write(data)
+            store.keep(file, "a fox", "abcd1234", 0.0, task)
         os._exit(0)
     if os.waitpid(child, 0)[1] == 0:
         break

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from nanobanana_nb import errors, pictures, protocol
+from nanobanana_nb import errors, previews, protocol
 from nanobanana_nb.archive import History
 from nanobanana_nb.models import Failed, ImageRequest
 from nanobanana_nb.results import Gallery, Generation, Picture, short_path
@@ -29,7 +29,7 @@ COLUMNS = [
     *("seconds", "width", "height", "path", "url", "task_id", "id", "starred", "note", "error"),
 ]
 HOSTILE = '<img src=x onerror=alert(1)> "</div>\u202e'
-NOISE = pictures.make_preview(Image.effect_noise((512, 512), 90))
+NOISE = previews.make_preview(Image.effect_noise((512, 512), 90))
 REFUSED = protocol.task_failed(Failed("CONTENT_VIOLATION", "Not allowed"))
 
 

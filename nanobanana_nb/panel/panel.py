@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from .. import comparing, copying, display, models, pictures, shell, tiles
+from .. import comparing, copying, display, models, pictures, previews, shell, tiles
 from ..errors import NanoBananaError, RequestError
 from ..models import PRICE
 from ..portal import Job, current_job
@@ -449,4 +449,4 @@ class Panel:
 
 def _large(picture: Picture) -> bytes:
     with pictures.decoded(picture.path) as image:
-        return pictures.make_preview(image, 1024, 200_000)
+        return previews.make_preview(image, 1024, 200_000)

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from dataclasses import replace
 from typing import Final
 
-from .. import pictures
+from .. import previews
 from ..display import Card
 from ..results import Generation
 
@@ -42,6 +42,6 @@ class Thumbs:
 def _shrunk(preview: bytes) -> bytes:
     """A small one of it; nothing where its file is broken, so that the others are still shown."""
     try:
-        return pictures.shrink(preview, SIDE, BYTES)
+        return previews.shrink(preview, SIDE, BYTES)
     except (OSError, ValueError, SyntaxError):
         return b""
