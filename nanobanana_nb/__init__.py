@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .archive import History as History
+    from .batches import Batch as Batch
     from .client import Client as Client
     from .comparing import Comparison as Comparison
     from .comparing import compare as compare
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from .settings import Settings as Settings
     from .studio import Studio as Studio
     from .sync import balance as balance
+    from .sync import batch as batch
     from .sync import edit as edit
     from .sync import generate as generate
     from .sync import grid as grid
@@ -67,6 +69,7 @@ _ERRORS = (
     "TransportError", "WaitTimeout",
 )  # fmt: skip
 _HOME_OF = {
+    "Batch": "batches",
     "Client": "client",
     "Comparison": "comparing",
     "Gallery": "results",
@@ -82,6 +85,7 @@ _HOME_OF = {
     "Settings": "settings",
     "Studio": "studio",
     "balance": "sync",
+    "batch": "sync",
     "compare": "comparing",
     "edit": "sync",
     "generate": "sync",

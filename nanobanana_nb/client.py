@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import importlib
 import io
 import random
 import ssl
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from decimal import Decimal
 from importlib.metadata import PackageNotFoundError, version
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import urljoin, urlsplit
 
 from . import errors, links, pacing, protocol
+from .forecast import sample
+from .lanes import MOST, Lanes
 from .models import Failed, ImageRequest, Succeeded, TaskState
 from .pacing import Schedule
 from .settings import BASE_URL, HOW_TO_SET_THE_KEY, Secret
@@ -44,6 +48,23 @@ BUSY: Final = frozenset({408, 425, 429})
 """With these a server says that it may answer better another time."""
 GONE: Final = frozenset({400, 401, 403, 404, 409, 410, 422})
 """With these a link says that it no longer works: the API may have a fresh one."""
+
+
+KEPT: Final = 60.0
+"""Seconds that an idle connection is kept: longer than the pause before the first look."""
+
+
+class Rhythm(Protocol):
+    """When to look at a task, and what else has to be heeded before it."""
+
+    def schedule(self) -> Schedule:
+        """The schedule as it is by now."""
+
+    async def turn(self) -> None:
+        """Wait until a look is allowed."""
+
+    async def busy(self, error: errors.RateLimited) -> None:
+        """A look was answered with 429."""
 
 
 class Client:
@@ -91,7 +112,10 @@ class Client:
         self._wall = wall
         self._made: dict[str, _Connections] = {}
         self._making = asyncio.Lock()
-        self._context: ssl.SSLContext | None = None
+        self._lanes = Lanes()
+        self._trip = 0.0
+        self.looks = 0
+        """Status calls so far."""
 
     @property
     def on_this_machine(self) -> bool:
@@ -127,6 +151,7 @@ class Client:
 
     async def status(self, task_id: str) -> TaskState:
         """What the task is now: `Running`, `Succeeded` or `Failed`."""
+        self.looks += 1
         return protocol.read_status(await self._call(protocol.status(task_id), "ask"))
 
     async def balance(self) -> Decimal:
@@ -139,38 +164,50 @@ class Client:
         on_state: Callable[[TaskState], None] | None = None,
         *,
         age: float = 0.0,
+        rhythm: Rhythm | None = None,
     ) -> Succeeded:
         """Poll until the task has ended; trouble on the way is waited out.
 
         `age` is seconds since the submit. Time that the machine spends asleep does not count, and
-        the task is looked at as soon as it is awake.
+        the task is looked at as soon as it is awake. `rhythm` says when to look, in place of the
+        client's own schedule.
 
         Raises `TaskFailed` or `BalanceTooLow` if it ended without a picture, `WaitTimeout` at the
         deadline or where looking on is of no use for now, at once what a refused key raises, and
         `TaskNotFound` once the task has had the time to become known.
         """
         watch, trouble = Watch(self._clock, self._wall), Trouble(task_id)
-        polls, pause = 0, 0.0
+        polls, pause, unfinished = 0, 0.0, 0.0
         while True:
             waited = watch.waited
-            delay = self.schedule.next_poll(polls, waited, age=age, at_least=pause)
+            schedule = rhythm.schedule() if rhythm else self.schedule
+            delay = schedule.next_poll(polls, waited, age=age, at_least=pause, trip=self._trip)
             if delay is None:
                 raise trouble.left(f"is still running after {waited:.0f} s. It goes on", waited)
             await self._rest(delay, watch)
+            if rhythm is not None:
+                await rhythm.turn()
             polls, pause = polls + 1, 0.0
+            asked = watch.waited
             try:
                 state = await self._look(task_id, watch)
             except (errors.APIError, errors.TransportError) as error:
                 trouble.note(error, watch.waited, age)
                 pause = getattr(error, "retry_after", None) or 0.0
+                if rhythm is not None and isinstance(error, errors.RateLimited):
+                    await rhythm.busy(error)
                 continue
+            self._trip += 0.2 * (watch.waited - asked - self._trip)
             if on_state is not None:
                 on_state(state)
             if isinstance(state, Failed):
                 raise protocol.task_failed(state, task_id)
+            seen = age + (asked + watch.waited) / 2
             if isinstance(state, Succeeded):
-                return state
+                took = sample(unfinished, seen, state.seconds, state.within)
+                return replace(state, took=None if watch.has_slept else took)
             trouble.saw(state, watch.waited)
+            unfinished = seen
 
     async def _rest(self, seconds: float, watch: Watch) -> None:
         """Sleep, in pieces; no longer once the machine has been asleep itself."""
@@ -252,7 +289,7 @@ class Client:
         pool: _Connections | None = None
         try:
             pool = await self._http("fetch")
-            async with pool, self._get(pool.http, url) as response:
+            async with self._lanes.take("fetch"), pool, self._get(pool.http, url) as response:
                 _check(response, url)
                 length = 0
                 async for piece in response.aiter_raw():
@@ -320,7 +357,11 @@ class Client:
         body = bytearray()
         response: httpx.Response | None = None
         try:
-            async with pool, asyncio.timeout(CONNECT_TIME + self._patience(purpose)):
+            async with (
+                self._lanes.take(purpose),
+                pool,
+                asyncio.timeout(CONNECT_TIME + self._patience(purpose)),
+            ):
                 response = await pool.http.send(request, auth=self._authorised, stream=True)
                 try:
                     async for piece in response.aiter_bytes():
@@ -406,20 +447,17 @@ class Client:
         }
         if self._transport is None:
             options["verify"] = await self._tls()
-        if purpose == "submit":
-            # A kept connection may have died unseen, which makes a submit ambiguous for nothing.
-            options["limits"] = httpx.Limits(max_keepalive_connections=0)
+        # A kept connection may have died unseen, which makes a submit ambiguous for nothing.
+        kept = 0 if purpose == "submit" else MOST[purpose]
+        options["limits"] = httpx.Limits(
+            max_connections=None, max_keepalive_connections=kept, keepalive_expiry=KEPT
+        )
         return httpx.AsyncClient(**options)
 
     async def _tls(self) -> ssl.SSLContext:
-        """One context for all connections; reading the trust store takes 40 ms, off the loop."""
-        import httpx
-
         if self._loopback:
             return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # trusts nobody; loopback is plain http
-        if self._context is None:
-            self._context = await asyncio.to_thread(httpx.create_ssl_context)
-        return self._context
+        return await asyncio.to_thread(_trusting)
 
 
 class _Connections:
@@ -502,13 +540,23 @@ def _proxied() -> bool:
     return "https" in getproxies() or "all" in getproxies()
 
 
+@functools.cache
+def _trusting() -> ssl.SSLContext:
+    """One context for the whole process: reading the trust store takes 40 ms, off the loop."""
+    import httpx
+
+    return httpx.create_ssl_context()
+
+
 def _load_httpx() -> None:
     """Load now what httpx would load in the midst of the first submit, stalling the loop 0.3 s."""
     for name in ("httpx", "httpcore", "anyio._backends._asyncio"):
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
+    _version()  # the first time it searches all that is installed
 
 
+@functools.cache
 def _version() -> str:
     try:
         return version("nanobanana-nb")

@@ -24,6 +24,7 @@ from .errors import (
     TaskNotFound,
     WaitTimeout,
 )
+from .incoming import Incoming
 from .ledger import Ledger
 from .metadata import MAX_LINEAGE, Drawn
 from .models import MODEL, Succeeded
@@ -31,6 +32,7 @@ from .outcomes import Outcome
 from .pacing import DOWNLOAD_TRIES
 from .pictures import PictureStore, StoredPicture
 from .reporting import Tracker
+from .rhythm import Rhythms
 from .rows import UNFINISHED, PictureRow, TaskRow
 
 WATCH: Final = 0.5
@@ -52,6 +54,7 @@ class Collector:
     client: Client
     ledger: Ledger
     store: PictureStore
+    rhythms: Rhythms
     forgetful: bool = False
     embed: bool = False
     wall: Callable[[], float] = time.time
@@ -130,9 +133,10 @@ class Collector:
 
     async def _finish(self, row: TaskRow) -> TaskRow:
         """Poll until the task has ended, and note how."""
-        age = self._age(row)
+        age, mode = self._age(row), row.request.mode
         try:
-            done = await self.client.wait(str(row.task_id), age=age)
+            rhythm = self.rhythms.of(mode)
+            done = await self.client.wait(str(row.task_id), age=age, rhythm=rhythm)
         except WaitTimeout:
             await self.ledger.move(row.id, "parked")
             raise
@@ -147,8 +151,12 @@ class Collector:
             unpaid = {"day": None} if isinstance(error, BalanceTooLow) else {}
             facts = {"error": error.detail, "fail_code": error.code, **unpaid}
             await self.ledger.move(row.id, "failed", **facts)
+            self.rhythms.turns.changed()
             raise
-        await self.ledger.ready(row.id, done.image_urls, done.seconds)
+        await self.ledger.ready(row.id, done.image_urls, done.seconds, done.took)
+        self.rhythms.turns.changed()
+        if done.took is not None:
+            self.rhythms.learn(mode, done.took)
         found = tuple(PictureRow(url) for url in done.image_urls)
         return replace(row, state="ready", seconds=done.seconds, pictures=found)
 
@@ -213,12 +221,12 @@ class Collector:
         url = row.pictures[position].url
         for tries in range(1, DOWNLOAD_TRIES + 1):
             try:
-                incoming = self.store.incoming()
-                await self.client.download(url, incoming.write)
                 note = _sidecar(row, position, url)
-                return await asyncio.to_thread(
-                    self.store.keep, incoming, row.request.prompt, row.id, row.created, note, drawn
-                )
+                async with self.store.room:
+                    incoming = await self._fetched(url)
+                    return await self.store.keep_aside(
+                        incoming, row.request.prompt, row.id, row.created, note, drawn
+                    )
             except DownloadError as error:
                 if tries == DOWNLOAD_TRIES:
                     raise
@@ -226,6 +234,16 @@ class Collector:
                     url = await self._fresh_link(row, position)
             await asyncio.sleep(self.client.schedule.retry(tries, None, chance()))
         raise AssertionError("the last try returns or raises")
+
+    async def _fetched(self, url: str) -> Incoming:
+        """What a link leads to, whole; nothing of it is left where it does not come whole."""
+        incoming = self.store.incoming()
+        try:
+            await self.client.download(url, incoming.write)
+        except BaseException:
+            incoming.close()
+            raise
+        return incoming
 
     async def _fresh_link(self, row: TaskRow, position: int) -> str:
         """Ask for the task again: the API may hand out a new link for one that is dead."""

@@ -6,9 +6,11 @@ take their colours from the page. Every bundle has a text form.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, Final
 
 from .markup import (
@@ -31,6 +33,11 @@ Bundle = dict[str, Any]
 
 _FRAME: Final = f"border:{EDGE};border-left:3px solid {AMBER};border-radius:6px"
 _AT_RISK: Final = f"{_FRAME};background:rgba(217,154,0,.1)"
+_FEW: Final = 20
+"""Tasks of which each may have something to say."""
+_LONG: Final = 90.0
+"""Seconds from which on the time of day is told."""
+_STRIP: Final = 720
 _SIDE: Final = 196
 """Pixels of a picture in a gallery: four fit side by side beside Lab's file browser."""
 _THUMB: Final = 96
@@ -46,6 +53,7 @@ class Card:
     """One picture, or the failure that stands in its place, as values to show.
 
     `preview` is a small JPEG, `width` and `height` are those of the full picture in pixels.
+    `name` is what it is called in a batch, where that is not its number.
     `facts` may be shared by the pictures of a gallery; `price` and `file` are its own. `state` is
     the ledger's word; `attempt` is the id of a submit that may have been billed `price`.
     `remarks` are quiet lines below the rest.
@@ -64,6 +72,7 @@ class Card:
     attempt: str = ""
     starred: bool = False
     remarks: tuple[str, ...] = ()
+    name: str = ""
 
     @property
     def place(self) -> str:
@@ -85,24 +94,39 @@ class Card:
 
 @dataclass(frozen=True)
 class Item:
-    """One task as a waiting cell sees it. `state` is the ledger's word."""
+    """One task as a waiting cell sees it. `state` is the ledger's word, `file` its picture."""
 
     state: str = "queued"
     id: str = ""
     task_id: str = ""
     note: str = ""
+    file: str = ""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """All tasks that a cell waits for. `begun` is monotonic, `expected` in seconds."""
+    """All tasks that a cell waits for, at one moment; `begun` and `sent`, the latest submit, are
+    monotonic.
 
-    items: tuple[Item, ...]
+    `expected` is seconds for one picture; `price` is US dollars for all, `spent` what of it was
+    billed so far, `money` is said behind them when it is not real money. `counts` is how many are
+    in each state, `landed` are the numbers of the latest pictures. `items` goes on changing.
+    """
+
+    items: Sequence[Item]
     begun: float
     expected: float
     price: Decimal
     money: str = ""
-    """Said behind the price when it is not real money."""
+    spent: Decimal = Decimal(0)
+    sent: float = 0.0
+    counts: Mapping[str, int] = field(default_factory=dict)
+    landed: tuple[int, ...] = ()
+    preview: Callable[[Path], bytes] | None = field(default=None, compare=False)
+
+    def count(self, *states: str) -> int:
+        """How many are in one of these states."""
+        return sum(self.counts.get(state, 0) for state in states)
 
 
 _DOING: Final = {
@@ -140,30 +164,61 @@ class Summary:
 
 
 def summarise(progress: Progress, now: float) -> Summary:
-    """What is going on: state, elapsed and expected time, price."""
+    """What is going on: how many are done, elapsed and expected time, price."""
     elapsed = max(0.0, now - progress.begun)
-    items = progress.items
-    states = [item.state for item in items]
-    if len(items) == 1:
-        what = _DOING.get(states[0], states[0]).capitalize()
+    left = _left(progress, now)
+    ended = progress.count(*_ENDED)
+    if len(progress.items) == 1:
+        state = progress.items[0].state
+        what = _DOING.get(state, state).capitalize()
+        facts = [f"{elapsed:.0f} s of about {elapsed + left:.0f} s", money(progress.price)]
     else:
-        ended = sum(state in _ENDED for state in states)
-        drawing = sum(state in ("submitted", "ready", "fetching") for state in states)
-        what = f"{ended} of {len(items)} done" + (f", {drawing} being drawn" if drawing else "")
-    notes = dict.fromkeys(item.note for item in items if item.note)
-    facts = (
-        f"{elapsed:.0f} s of about {progress.expected:.0f} s",
-        f"{money(progress.price)}{progress.money}",
-        *notes,
-    )
+        drawing = progress.count("submitted", "ready", "fetching")
+        failed = progress.count("rejected", "failed", "expired")
+        doubtful = progress.count("unknown")
+        told = ((drawing, "being drawn"), (failed, "failed"), (doubtful, "in doubt"))
+        counted = [f"{number:,} {words}" for number, words in told if number]
+        what = ", ".join((f"{ended:,} of {len(progress.items):,} done", *counted))
+        spent = f"{money(progress.spent)} of {money(progress.price)}"
+        facts = [f"{duration(elapsed)}, about {duration(left)} left{_until(left)}", spent]
+    facts[-1] += progress.money
+    if len(progress.items) <= _FEW:
+        facts += dict.fromkeys(item.note for item in progress.items if item.note)
     # Time tells most of it; the last tenth is kept for what takes longer than expected.
-    by_time = min(0.9, 0.9 * elapsed / progress.expected) if progress.expected else 0.9
-    by_count = sum(state in _ENDED for state in states) / len(items) if items else 1.0
-    return Summary(what, facts, max(by_time, by_count))
+    by_time = min(0.9, 0.9 * elapsed / (elapsed + left)) if elapsed + left else 0.9
+    by_count = ended / len(progress.items) if progress.items else 1.0
+    return Summary(what, tuple(facts), max(by_time, by_count))
 
 
-def progress_card(summary: Summary) -> Bundle:
-    """The progress of a waiting cell: a line and a bar."""
+def _left(progress: Progress, now: float) -> float:
+    """Seconds until all are done: what waits takes the places of what is being drawn."""
+    waiting = progress.count("queued", "sending")
+    drawing = progress.count("submitted", "ready", "fetching")
+    if waiting:
+        rounds = waiting / drawing if drawing else 0.0
+        return progress.expected * (rounds + 1)
+    latest = progress.sent or progress.begun
+    return max(0.0, latest + progress.expected - now) if drawing else 0.0
+
+
+def duration(seconds: float) -> str:
+    """`45 s`, `4 min 10 s`, `1 h 12 min`"""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours:,} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def _until(seconds: float) -> str:
+    """The time of day by then, where that is worth knowing."""
+    if seconds < _LONG:
+        return ""
+    return time.strftime(", until %H:%M", time.localtime(time.time() + seconds))
+
+
+def progress_card(summary: Summary, tiles: Sequence[tuple[int, bytes]] = ()) -> Bundle:
+    """The progress of a waiting cell: a line, a bar, and the latest pictures by their numbers."""
     percent = round(100 * summary.fraction)
     bar = (
         f'<div role="progressbar" aria-label="{escape(summary.what)}" aria-valuenow="{percent}" '
@@ -175,8 +230,24 @@ def progress_card(summary: Summary) -> Bundle:
     line = f"<b>{escape(summary.what)}</b>" + "".join(
         f" · {escape(fact)}" for fact in summary.facts
     )
-    body = f'<div {ROOT} style="max-width:512px;{SMALL}">{line}{bar}</div>'
+    landed = "".join(_tile(number, preview) for number, preview in tiles)
+    strip = f'<div style="display:flex;flex-wrap:wrap;gap:6px;margin-top:8px">{landed}</div>'
+    body = (
+        f'<div {ROOT} style="max-width:{_STRIP if tiles else 512}px;{SMALL}">{line}{bar}'
+        f"{strip if tiles else ''}</div>"
+    )
     return {"text/html": body, "text/plain": summary.text}
+
+
+def _tile(number: int, preview: bytes) -> str:
+    """A picture that has just come, with its place in the result."""
+    frame = "width:84px;height:84px;object-fit:cover;border-radius:4px;display:block"
+    return (
+        '<figure style="margin:0;text-align:center">'
+        f'<img src="data:image/jpeg;base64,{base64_of(preview)}" alt="picture {number}" '
+        f'style="{frame}"><figcaption style="{FAINT};font-size:11px">[{number}]</figcaption>'
+        "</figure>"
+    )
 
 
 NOTHING: Final[Bundle] = {"text/html": "", "text/plain": ""}
@@ -237,25 +308,27 @@ def picture_card(card: Card, fallback: bytes = b"") -> Bundle:
 
 
 def gallery_card(
-    cards: Sequence[tuple[int, Card]], headline: str, price: str, sheet: bytes
+    cards: Sequence[tuple[int, Card]], headline: str, price: str, sheet: bytes, more: str = ""
 ) -> Bundle:
     """Several pictures in a grid that folds to the width there is; what they share is said once.
 
     Each comes with its index in Python. What gave no picture stands below the grid, and what
     failed for the same reason stands there once. `sheet` is one JPEG of them all, for front ends
-    that show no HTML.
+    that show no HTML; `more` says what is left out.
     """
     shared, folder = in_common(cards)
     cells = "".join(
-        f'<div style="flex:0 1 {_SIDE}px;min-width:120px">{_cell(number, card, shared)}</div>'
+        f'<div style="flex:0 1 {_SIDE}px;min-width:120px;overflow-wrap:anywhere">'
+        f"{_cell(number, card, shared)}</div>"
         for number, card in cards
         if not card.problem
     )
     grid = f'<div style="display:flex;flex-wrap:wrap;gap:12px;align-items:flex-start">{cells}</div>'
     top = top_line(headline, dotted(*shared, price, folder))
+    left_out = _quiet([more] if more else [], margin=8)
     bundle: Bundle = {
-        "text/html": f"<div {ROOT}>{top}{grid if cells else ''}{notes(cards)}</div>",
-        "text/plain": "\n".join((dotted(headline, price), *gallery_lines(cards))),
+        "text/html": f"<div {ROOT}>{top}{grid if cells else ''}{left_out}{notes(cards)}</div>",
+        "text/plain": "\n".join((dotted(headline, price), *gallery_lines(cards, more))),
     }
     if sheet:
         bundle["image/jpeg"] = base64_of(sheet)
@@ -297,12 +370,14 @@ def stacked(bundles: Sequence[Bundle]) -> Bundle:
     return joined if fallback is None else {**joined, "image/jpeg": fallback}
 
 
-def gallery_lines(cards: Sequence[tuple[int, Card]]) -> list[str]:
+def gallery_lines(cards: Sequence[tuple[int, Card]], more: str = "") -> list[str]:
     """A line of text for each picture, and one for all that failed for the same reason."""
-    texts = [(number, f"  [{number}] {card.text}") for number, card in cards if not card.problem]
+    good = ((number, card) for number, card in cards if not card.problem)
+    texts = [(number, f"  {_label(number, card)} {card.text}") for number, card in good]
     for numbers, alike in _alike(cards):
         texts.append((numbers[0], f"  {_gap_text(numbers, alike)}"))
-    return [text for _, text in sorted(texts, key=lambda pair: pair[0])]
+    lines = [text for _, text in sorted(texts, key=lambda pair: pair[0])]
+    return [*lines, *([f"  {clean(more)}"] if more else [])]
 
 
 def history_card(
@@ -434,7 +509,7 @@ def _in_doubt(card: Card) -> str:
 
 def _gap(numbers: Sequence[int], alike: Sequence[Card]) -> str:
     """What stands in a gallery for those without a picture, for one reason."""
-    label, first = _ranges(numbers), alike[0]
+    label, first = _labels(numbers, alike), alike[0]
     if not first.attempt:
         return _failure(alike, label)
     name = "" if len(alike) == 1 else "ID"
@@ -448,7 +523,7 @@ def _gap(numbers: Sequence[int], alike: Sequence[Card]) -> str:
 
 
 def _gap_text(numbers: Sequence[int], alike: Sequence[Card]) -> str:
-    first, label = alike[0], _ranges(numbers)
+    first, label = alike[0], _labels(numbers, alike)
     if len(alike) == 1:
         return f"{label} {first.text}"
     why = clean(first.problem, 400)
@@ -463,7 +538,7 @@ def _which(numbers: Sequence[int], alike: Sequence[Card]) -> str:
     if len(alike) == 1:
         return dotted(*alike[0].facts, f"“{clean(alike[0].prompt, 120)}”")
     named = zip(numbers, alike, strict=True)
-    return ", ".join(f"[{number}] {clean(card.attempt, 60)}" for number, card in named)
+    return ", ".join(f"{_label(*one)} {clean(one[1].attempt, 60)}" for one in named)
 
 
 def _alike(cards: Sequence[tuple[int, Card]]) -> list[tuple[list[int], list[Card]]]:
@@ -475,6 +550,18 @@ def _alike(cards: Sequence[tuple[int, Card]]) -> list[tuple[list[int], list[Card
             numbers.append(number)
             alike.append(card)
     return list(found.values())
+
+
+def _label(number: int, card: Card) -> str:
+    """What stands in Python's brackets for it."""
+    return f"[{clean(card.name, 60) or number}]"
+
+
+def _labels(numbers: Sequence[int], cards: Sequence[Card], limit: int = 8) -> str:
+    if not any(card.name for card in cards):
+        return _ranges(numbers)
+    named = [_label(*one) for one in zip(numbers, cards, strict=True)]
+    return ", ".join(named[:limit]) + (", …" if len(named) > limit else "")
 
 
 def _ranges(numbers: Sequence[int], limit: int = 8) -> str:
@@ -554,7 +641,8 @@ def _thumb(card: Card) -> str:
 def _cell(number: int, card: Card, shared: Sequence[str]) -> str:
     """A picture of a gallery, with its index in Python and what is its own."""
     own = dotted(*(fact for fact in card.facts if fact not in shared))
-    caption = f'<b>[{number}]</b> {_star(card)}<span style="opacity:.72">{escape(own)}</span>'
+    label = f"<b>{escape(_label(number, card))}</b>"
+    caption = f'{label} {_star(card)}<span style="opacity:.72">{escape(own)}</span>'
     return _figure(card, _SIDE, caption + _quiet(card.remarks))
 
 

@@ -11,20 +11,23 @@ import asyncio
 import functools
 import json
 import math
+import random
 import secrets
 import sqlite3
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
-from . import schema
+from . import schema, turns
+from .admission import Admission
 from .errors import BudgetReached, LeaseLost, LedgerError
-from .models import MODEL, PRICE, ImageRequest
-from .rows import UNFINISHED, Account, Earlier, PictureRow, Spent, State, TaskRow
+from .forecast import Sample
+from .models import MODEL, PRICE, ImageRequest, Mode
+from .rows import UNFINISHED, Account, Earlier, Intent, PictureRow, Spent, State, TaskRow
 from .writer import Writer
 
 P = ParamSpec("P")
@@ -35,7 +38,7 @@ _NOT_SENT: Final[tuple[State, ...]] = ("queued", "rejected", "abandoned")
 _REFUSED: Final[tuple[State, ...]] = ("rejected", "abandoned")
 
 _NEXT: Final[dict[State, tuple[State, ...]]] = {
-    "queued": ("sending", "abandoned"),
+    "queued": ("sending", "rejected", "abandoned"),
     "sending": ("submitted", "queued", "unknown", "rejected"),
     "submitted": ("ready", "failed", "parked", "expired", "abandoned"),
     "parked": ("ready", "failed", "parked", "expired", "abandoned"),
@@ -66,12 +69,18 @@ def _in_writer(
 class Ledger:
     """The tasks of one home. Every method is atomic and durable when it returns."""
 
-    def __init__(self, file: Path, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        file: Path,
+        clock: Callable[[], float] = time.time,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
         self._clock = clock
+        self._chance = chance
         self._me = secrets.token_hex(8)
         self._writer = Writer()
         try:
-            self._connection = self._writer.submit(schema.connect, file).result()
+            self._connection = self._writer.open(lambda: schema.connect(file))
         except sqlite3.Error as error:
             self._writer.close()
             raise LedgerError(
@@ -91,11 +100,23 @@ class Ledger:
     ) -> TaskRow:
         """Note the intent: a new task, `queued`. `cell` is its replay key, if a cell wants it;
         `references` are the contents of what it is drawn from."""
-        row = replace(self._new("queued", request, account), references=tuple(references))
         with self._transaction() as db:
-            lease = self._clock() + LEASE
-            _insert(db, row, cell=cell, follows=follows, owner=self._me, lease=lease)
-        return row
+            return self._queue(db, Intent(request, cell, follows, tuple(references)), account)
+
+    @_in_writer
+    def claim(self, intents: Sequence[Intent], account: Account) -> list[tuple[TaskRow, bool]]:
+        """Note them all, `queued`, in one transaction: the row of each, and whether it is new.
+
+        In place of one that is wanted `once`, and whose key another task has by now, that task.
+        """
+        with self._transaction() as db:
+            known = self._latest([one.cell for one in intents if one.once and one.cell])
+            return [
+                (known[one.cell], False)
+                if one.once and one.cell in known
+                else (self._queue(db, one, account), True)
+                for one in intents
+            ]
 
     @_in_writer
     def send(self, id: str, budget: Decimal | None = None) -> None:  # noqa: A002
@@ -103,18 +124,106 @@ class Ledger:
 
         Raises `BudgetReached` where the budget (US dollars a day) has no room for it.
         """
-        now = self._clock()
-        today = _day(now)
         with self._transaction() as db:
-            spent = _sum(db, "day = ?", (today,))
-            if budget is not None and spent + PRICE > budget:
-                raise BudgetReached(
-                    f"Today's budget is ${budget:.2f} and ${spent:.2f} of it is spent, so this "
-                    f"picture (${PRICE}) was not sent. A new NANOBANANA_BUDGET, or %config "
-                    "NanoBananaMagics.budget, lifts it; tomorrow begins a new day."
-                )
-            columns = {"day": today, "sent": now, "session": self._me}
-            self._step(db, id, "sending", columns)
+            self._send(db, id, budget, self._clock())
+
+    @_in_writer
+    def send_in_turn(self, id: str, budget: Decimal | None = None) -> float:  # noqa: A002
+        """The same, if the account's limits, as far as they are known, have room for one more.
+
+        0 if so; else nothing has changed, and it is worth asking again in so many seconds
+        (infinity: once a task has ended). All kernels of the home are counted.
+        """
+        now = self._clock()
+        with self._transaction() as db:
+            whose = turns.whose(db, id)
+            known, load = turns.known(db, whose), turns.load(db, whose, now, id)
+            if (wait := known.wait(load, now)) > 0:
+                return wait
+            self._send(db, id, budget, now)
+            turns.note(db, whose, known.sent(load, now))
+        return 0.0
+
+    @_in_writer
+    def accepted(self, id: str, task_id: str, polls: int = 0) -> Admission:  # noqa: A002
+        """`submitted`: the API has taken the task; what is known of its limits by now.
+
+        `polls` is how many status calls this process has made since it last told.
+        """
+        now = self._clock()
+        with self._transaction() as db:
+            whose, sent = turns.whose(db, id), turns.sent(db, id, now)
+            self._step(db, id, "submitted", {"task_id": task_id})
+            load = turns.load(db, whose, now, id)
+            known = turns.known(db, whose).accepted(load, now, sent, self._chance(), polls)
+            turns.note(db, whose, known)
+        return known
+
+    @_in_writer
+    def refused(
+        self,
+        id: str,  # noqa: A002
+        reason: str = "",
+        retry_after: float | None = None,
+        polls: int = 0,
+    ) -> tuple[Admission, int]:
+        """`queued` again after a 429: what is known by now, and how many tasks are under way.
+
+        `reason` is concurrency, rate, or empty where the answer does not say.
+        """
+        now = self._clock()
+        with self._transaction() as db:
+            whose, sent = turns.whose(db, id), turns.sent(db, id, now)
+            self._step(db, id, "queued", {"day": None, "sent": None})
+            load = turns.load(db, whose, now, id)
+            known = turns.known(db, whose).refused(
+                load, now, sent, self._chance(), reason, retry_after, polls
+            )
+            turns.note(db, whose, known)
+        return known, load.running + load.sending
+
+    @_in_writer
+    def admission(self, account: Account) -> Admission:
+        """What is known of an account's limits."""
+        return turns.known(self._connection, (account.origin, account.mark))
+
+    @_in_writer
+    def look_in_turn(self, account: Account) -> float:
+        """0 if a status call may be made now, where these count; else seconds to wait first."""
+        now, whose = self._clock(), (account.origin, account.mark)
+        with self._transaction() as db:
+            known = turns.known(db, whose)
+            if (wait := known.look_wait(now)) <= 0:
+                turns.note(db, whose, known.looked(now))
+        return max(0.0, wait)
+
+    @_in_writer
+    def look_refused(
+        self,
+        account: Account,
+        retry_after: float | None = None,
+        polls: int = 0,
+        asked: float | None = None,
+    ) -> Admission:
+        """A status call, made at `asked` (Unix time), got a 429; what is known by now."""
+        now, whose = self._clock(), (account.origin, account.mark)
+        with self._transaction() as db:
+            known = turns.known(db, whose).look_refused(
+                now, self._chance(), retry_after, polls, asked
+            )
+            turns.note(db, whose, known)
+        return known
+
+    @_in_writer
+    def durations(self, account: Account, mode: Mode, limit: int) -> list[Sample]:
+        """How long the latest tasks of an account took, oldest first."""
+        given = "=" if mode == "text-to-image" else "<>"
+        found = self._connection.execute(
+            f"SELECT done_after, done_before FROM task WHERE done_before IS NOT NULL AND {_OURS} "  # noqa: S608
+            f"AND image_urls {given} '[]' ORDER BY created DESC LIMIT ?",
+            (account.origin, account.mark, limit),
+        )
+        return [Sample(low, high) for low, high in reversed(found.fetchall())]
 
     @_in_writer
     def move(self, /, id: str, state: State, **columns: Any) -> None:  # noqa: A002
@@ -136,10 +245,30 @@ class Ledger:
         return dropped == 1
 
     @_in_writer
-    def ready(self, id: str, urls: Sequence[str], seconds: float | None) -> None:  # noqa: A002
-        """Note the links, the moment that they are seen."""
+    def drop_all(self, ids: Sequence[str], why: str) -> None:
+        """`abandoned`: all of these that are still `queued`, in one transaction."""
+        now = self._clock()
         with self._transaction() as db:
-            self._step(db, id, "ready", {"seconds": seconds})
+            db.executemany(
+                "UPDATE task SET state = 'abandoned', error = ?, changed = ?, lease = NULL "
+                "WHERE id = ? AND state = 'queued' AND owner = ?",
+                [(why, now, id_, self._me) for id_ in ids],
+            )
+
+    @_in_writer
+    def ready(
+        self,
+        id: str,  # noqa: A002
+        urls: Sequence[str],
+        seconds: float | None,
+        took: Sample | None = None,
+    ) -> None:
+        """Note the links, the moment that they are seen; `took` is how long it was, if we know."""
+        columns = {"seconds": seconds}
+        if took is not None:
+            columns |= {"done_after": took.low, "done_before": took.high}
+        with self._transaction() as db:
+            self._step(db, id, "ready", columns)
             db.execute("DELETE FROM picture WHERE task = ?", (id,))
             db.executemany(
                 "INSERT INTO picture (task, position, url) VALUES (?, ?, ?)",
@@ -233,13 +362,19 @@ class Ledger:
     def latest(self, cell: str) -> TaskRow | None:
         """The latest task with this replay key that may have cost something."""
         where = f"WHERE cell = ? AND state NOT IN {_listed(_NOT_SENT)}"
-        return _only(self._select(f"{where} ORDER BY created DESC LIMIT 1", (cell,)))
+        return _only(self._select(f"{where} ORDER BY created DESC, rowid DESC LIMIT 1", (cell,)))
+
+    @_in_writer
+    def latest_of(self, cells: Sequence[str]) -> dict[str, TaskRow]:
+        """The latest task with each of these replay keys that may have cost something, or that a
+        kernel which is alive is about to send."""
+        return self._latest(cells)
 
     @_in_writer
     def adopt(self, task_id: str, request: ImageRequest, account: Account) -> TaskRow:
         """Note a task that was sent, and paid for, from another machine."""
-        row = self._new("submitted", request, account, task_id)
         with self._transaction() as db:
+            row = self._new("submitted", request, account, task_id)
             _insert(db, row)
         return row
 
@@ -432,7 +567,6 @@ class Ledger:
     def close(self) -> None:
         """Let go of all leases and end the writer thread once all is written."""
         self._writer.submit(self._let_go)
-        self._writer.submit(self._connection.close)
         self._writer.close()
 
     async def _do(self, work: Callable[[], T]) -> T:
@@ -447,22 +581,17 @@ class Ledger:
 
     # What follows runs in the writer thread.
 
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield self._connection
-            self._connection.execute("COMMIT")
-        except BaseException:
-            if self._connection.in_transaction:  # SQLite itself rolls back when the disk is full
-                self._connection.execute("ROLLBACK")
-            raise
+    def _transaction(self) -> AbstractContextManager[sqlite3.Connection]:
+        return self._writer.transaction()
 
     def _new(
         self, state: State, request: ImageRequest, account: Account, task_id: str | None = None
     ) -> TaskRow:
+        id_ = secrets.token_hex(4)
+        while self._connection.execute("SELECT 1 FROM task WHERE id = ?", (id_,)).fetchone():
+            id_ = secrets.token_hex(4)
         return TaskRow(
-            secrets.token_hex(4),
+            id_,
             state,
             request,
             account.origin,
@@ -471,6 +600,36 @@ class Ledger:
             task_id,
             account=account.mark,
         )
+
+    def _queue(self, db: sqlite3.Connection, intent: Intent, account: Account) -> TaskRow:
+        row = replace(
+            self._new("queued", intent.request, account),
+            cell=intent.cell,
+            references=intent.references,
+        )
+        lease = self._clock() + LEASE
+        _insert(db, row, cell=row.cell, follows=intent.follows, owner=self._me, lease=lease)
+        return row
+
+    def _send(self, db: sqlite3.Connection, id: str, budget: Decimal | None, now: float) -> None:  # noqa: A002
+        today = _day(now)
+        spent = _sum(db, "day = ?", (today,)) if budget is not None else Decimal(0)
+        if budget is not None and spent + PRICE > budget:
+            raise BudgetReached(
+                f"Today's budget is ${budget:.2f} and ${spent:.2f} of it is spent, so this "
+                f"picture (${PRICE}) was not sent. A new NANOBANANA_BUDGET, or %config "
+                "NanoBananaMagics.budget, lifts it; tomorrow begins a new day."
+            )
+        self._step(db, id, "sending", {"day": today, "sent": now, "session": self._me})
+
+    def _latest(self, cells: Sequence[str]) -> dict[str, TaskRow]:
+        alive = f"(state NOT IN {_listed(_NOT_SENT)} OR (state = 'queued' AND lease > ?))"
+        found: dict[str, TaskRow] = {}
+        for some in _batched(cells):
+            where = f"WHERE cell IN ({_marks(some)}) AND {alive} ORDER BY created, rowid"
+            rows = self._select(where, (*some, self._clock()))
+            found |= {str(row.cell): row for row in rows}
+        return found
 
     def _step(self, db: sqlite3.Connection, id: str, state: State, columns: dict[str, Any]) -> None:  # noqa: A002
         now = self._clock()
@@ -518,46 +677,57 @@ class Ledger:
         return row, row.pictures[found[1]]
 
     def _select(self, where: str, values: Any) -> list[TaskRow]:
-        found = self._connection.execute(f"SELECT {', '.join(_COLUMNS)} FROM task {where}", values)  # noqa: S608
+        sql = f"SELECT {', '.join(_COLUMNS)} FROM task {where}"  # noqa: S608
+        found = self._connection.execute(sql, values).fetchall()
+        pictures: dict[str, list[PictureRow]] = {}
+        references: dict[str, list[str]] = {}
+        for some in _batched([columns[0] for columns in found]):
+            these = f"WHERE task IN ({_marks(some)}) ORDER BY task, position"
+            sql = f"SELECT task, url, file, sha256, width, height FROM picture {these}"  # noqa: S608
+            for task, url, file, sha256, width, height in self._connection.execute(sql, some):
+                path = Path(file) if file else None
+                one = PictureRow(url, path, sha256 or "", width or 0, height or 0)
+                pictures.setdefault(task, []).append(one)
+            sql = f"SELECT task, content FROM reference {these}"  # noqa: S608
+            for task, content in self._connection.execute(sql, some):
+                references.setdefault(task, []).append(content)
         return [
-            self._row(dict(zip(_COLUMNS, columns, strict=True))) for columns in found.fetchall()
+            _row(
+                dict(zip(_COLUMNS, columns, strict=True)),
+                pictures.get(columns[0], ()),
+                references.get(columns[0], ()),
+            )
+            for columns in found
         ]
 
-    def _row(self, found: dict[str, Any]) -> TaskRow:
-        pictures = self._connection.execute(
-            "SELECT url, file, sha256, width, height FROM picture WHERE task = ? ORDER BY position",
-            (found["id"],),
-        )
-        references = self._connection.execute(
-            "SELECT content FROM reference WHERE task = ? ORDER BY position", (found["id"],)
-        )
-        return TaskRow(
-            id=found["id"],
-            state=found["state"],
-            request=ImageRequest(
-                found["prompt"],
-                found["aspect_ratio"],
-                found["output_format"],
-                tuple(json.loads(found["image_urls"])),
-            ),
-            origin=found["origin"],
-            price=Decimal(found["price"]),
-            created=found["created"],
-            task_id=found["task_id"],
-            seconds=found["seconds"],
-            pictures=tuple(
-                PictureRow(url, Path(file) if file else None, sha256 or "", width or 0, height or 0)
-                for url, file, sha256, width, height in pictures
-            ),
-            account=found["account"],
-            sent=found["sent"],
-            error=found["error"] or "",
-            fail_code=found["fail_code"] or "",
-            cell=found["cell"],
-            starred=bool(found["starred"]),
-            note=found["note"],
-            references=tuple(content for (content,) in references),
-        )
+
+def _row(
+    found: dict[str, Any], pictures: Sequence[PictureRow], references: Sequence[str]
+) -> TaskRow:
+    return TaskRow(
+        id=found["id"],
+        state=found["state"],
+        request=ImageRequest(
+            found["prompt"],
+            found["aspect_ratio"],
+            found["output_format"],
+            tuple(json.loads(found["image_urls"])),
+        ),
+        origin=found["origin"],
+        price=Decimal(found["price"]),
+        created=found["created"],
+        task_id=found["task_id"],
+        seconds=found["seconds"],
+        pictures=tuple(pictures),
+        account=found["account"],
+        sent=found["sent"],
+        error=found["error"] or "",
+        fail_code=found["fail_code"] or "",
+        cell=found["cell"],
+        starred=bool(found["starred"]),
+        note=found["note"],
+        references=tuple(references),
+    )
 
 
 _COLUMNS: Final = (
@@ -568,6 +738,20 @@ _COLUMNS: Final = (
 _OURS: Final = "origin = ? AND account IN ('', ?)"
 _OURS_NAMED: Final = "origin = :origin AND account IN ('', :mark)"
 """The tasks of an account; those from before accounts were noted are anybody's."""
+
+
+_AT_ONCE: Final = 500
+"""Values of one statement: SQLite before 3.32 takes 999."""
+
+
+def _batched(values: Sequence[str]) -> Iterator[Sequence[str]]:
+    """As many at a time as one statement takes."""
+    for start in range(0, len(values), _AT_ONCE):
+        yield values[start : start + _AT_ONCE]
+
+
+def _marks(values: Sequence[str]) -> str:
+    return ", ".join("?" * len(values))
 
 
 def _insert(db: sqlite3.Connection, row: TaskRow, **more: Any) -> None:

@@ -6,7 +6,7 @@ import json
 import keyword
 from collections import ChainMap
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import (
@@ -32,6 +32,7 @@ from . import (
     templates,
 )
 from .archive import History
+from .batches import Batch
 from .cells import Cells
 from .errors import RequestError, SubmitUnknown
 from .grids import Grid
@@ -54,7 +55,7 @@ from .stylebook import StyleBook
 from .sync import default_studio, recover, set_budget
 from .templates import Template
 
-_SIBLINGS = ("resume", "history", "styles", "balance", "again", "dismiss", "panel")
+_SIBLINGS = ("batch", "resume", "history", "styles", "balance", "again", "dismiss", "panel")
 _SHOWN = 6
 """Requests that a dry run prints."""
 
@@ -109,6 +110,48 @@ class NanoBananaMagics(Magics):
             _show_what_would_be_sent(wanted, plan.count if plan.axes else count)
             return None
         return self._draw(plan, count, options, order.options)
+
+    @line_magic
+    @no_var_expand
+    @needs_local_scope
+    def nanobanana_batch(
+        self, line: str, local_ns: Mapping[str, Any] | None = None
+    ) -> Batch | None:
+        """Draw a picture for each line of a file: %nanobanana_batch prompts.jsonl. -h: options."""
+        order = prompting.parse(line, prompting.BATCH_OPTIONS)
+        given = order.options
+        if "help" in given:
+            print(prompting.batch_usage())  # noqa: T201
+            return None
+        names = self._names(local_ns or {})
+        options = self._options(order, names)
+        # For all of them; what a line says itself counts more.
+        options = cast("Options", {n: v for n, v in options.items() if v not in ("", [])})
+        if "save" in given:
+            pictures.folder_for(given["save"])
+        quiet = self.quiet or "quiet" in given
+        studio, live = default_studio(), Screen(quiet=quiet)
+        planning = studio.planned(
+            _source(order.prompt, names),
+            key=given.get("key"),
+            column=given.get("column", ""),
+            **options,
+        )
+        plan = studio.wait(planning, on=Screen(quiet=True))
+        if "dry_run" in given:
+            _show_what_would_be_sent(
+                [w for w, o in zip(plan.wanted, plan.orders, strict=True) if o.earlier is None],
+                plan.missing,
+            )
+            return None
+        screen.say(plan.text)
+        batch = studio.wait(studio.batch(plan, **options), on=live)
+        if "output" in given:
+            self.shell.user_ns[given["output"]] = batch
+        self._shown.mark(batch, live)
+        if "save" in given:
+            batch.save(given["save"])
+        return batch
 
     @line_magic
     def nanobanana_styles(self, line: str) -> StyleBook:  # noqa: ARG002 - IPython's signature
@@ -286,6 +329,17 @@ def _show_failure(failed: Generation, live: Screen) -> None:
         live.show(failed._repr_mimebundle_())
     else:
         live.clear()
+
+
+def _source(text: str, names: Mapping[str, Any]) -> Any:
+    """The variable that is meant, else the file of that name."""
+    if not text:
+        raise RequestError(
+            "Say what to draw from: a file such as prompts.jsonl, or a variable; -h lists the "
+            "options."
+        )
+    name = text.strip("\"'")
+    return names[name] if name.isidentifier() and name in names else name
 
 
 def _template(order: Line, names: Mapping[str, Any]) -> Template:

@@ -5,12 +5,13 @@ The limits are those of the API's model page (nano-banana).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final, Literal, get_args
 
 from . import links
 from .errors import RequestError
+from .forecast import Sample
 
 AspectRatio = Literal[
     "1:1", "4:3", "3:4", "3:2", "2:3", "4:5", "5:4", "9:16", "16:9", "21:9", "auto"
@@ -126,10 +127,13 @@ class Running:
 
 @dataclass(frozen=True)
 class Succeeded:
-    """Finished. The links live a day at most; `seconds` is the API's own figure, if it gave one."""
+    """Finished. The links live a day at most; `seconds` is the API's own figure, if it gave one,
+    and right to `within` so many. `took` is how long it was by our own looks and that figure."""
 
     image_urls: tuple[str, ...]
     seconds: float | None = None
+    within: float = field(default=0.0, compare=False)
+    took: Sample | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -53,19 +54,57 @@ class Ordering:
     ) -> list[Order]:
         """An order for each that is wanted, its references checked where it may be sent."""
         found = await self._found(wanted)
-        links: dict[int, str] = {}
-        orders = []
+        orders = [
+            await self._order(one.request, _contents(one, found), cell, new=new) for one in wanted
+        ]
+        return await self._linked(orders, wanted, found)
+
+    async def to_batch(
+        self, wanted: Sequence[Wanted], place: Sequence[str], *, new: bool
+    ) -> list[Order]:
+        """The same for a batch: what was drawn for the same request at the same place, whenever and
+        wherever that was, stands for it. Links are looked for only once it is drawn: see `linked`.
+        """
+        found = await self._found(wanted)
+        alike: Counter[object] = Counter()
+        keys = []
         for one in wanted:
-            contents = [found[id(given)].content for given in one.given]
-            order = await self._order(one.request, contents, cell, new=new)
-            if one.given and self._may_send(order):
-                for given in one.given:
-                    if id(given) not in links:
-                        links[id(given)] = await self._link(found[id(given)])
-                urls = tuple(links[id(given)] for given in one.given)
-                order = _with_links(order, replace(one.request, image_urls=urls), contents)
-            orders.append(order)
-        return orders
+            contents = _contents(one, found)
+            ordinal = alike[one.request, contents]
+            alike[one.request, contents] += 1
+            where = [*place, ordinal]
+            keys.append(replay.key_at(where, one.request, contents, self.account))
+        known = {} if new else await self.ledger.latest_of(keys)
+        return [
+            Order(one.request, key, once=not new, earlier=self._standing(known.get(key)))
+            for one, key in zip(wanted, keys, strict=True)
+        ]
+
+    async def linked(self, orders: Sequence[Order], wanted: Sequence[Wanted]) -> list[Order]:
+        """The orders of a batch, with the links of their references where they may be sent."""
+        return await self._linked(orders, wanted, await self._found(wanted))
+
+    async def _linked(
+        self, orders: Sequence[Order], wanted: Sequence[Wanted], found: Mapping[Any, _Found]
+    ) -> list[Order]:
+        links: dict[Any, str] = {}
+        made = []
+        for order, one in zip(orders, wanted, strict=True):
+            if not (one.given and self._may_send(order)):
+                made.append(order)
+                continue
+            for given in map(_which, one.given):
+                if given not in links:
+                    links[given] = await self._link(found[given])
+            urls = tuple(links[given] for given in map(_which, one.given))
+            request = replace(one.request, image_urls=urls)
+            made.append(_with_links(order, request, _contents(one, found)))
+        return made
+
+    def _standing(self, row: TaskRow | None) -> TaskRow | None:
+        """A task that stands for a request of a batch; the sandbox forgets its own."""
+        lost = row is not None and self.forgetful and row.state in UNFINISHED
+        return None if lost else row
 
     async def to_vary(
         self, generation: Generation, count: int, cell: Cell | None, *, new: bool
@@ -100,21 +139,21 @@ class Ordering:
         key = replay.key(cell, request, references, self.account)
         if not cell.first or new:
             return Order(request, key)
-        return Order(request, key, await self.ledger.latest(key))
+        return Order(request, key, earlier=await self.ledger.latest(key))
 
     def _may_send(self, order: Order) -> bool:
         """Whether it needs its links; a sandbox that has ended leaves tasks to be drawn anew."""
         row = order.earlier
         return row is None or (self.forgetful and row.state in UNFINISHED)
 
-    async def _found(self, wanted: Sequence[Wanted]) -> dict[int, _Found]:
-        """Everything that was given as a reference, each read once, by its identity."""
-        found: dict[int, _Found] = {}
+    async def _found(self, wanted: Sequence[Wanted]) -> dict[Any, _Found]:
+        """Everything that was given as a reference, each read once."""
+        found: dict[Any, _Found] = {}
         for given in (given for one in wanted for given in one.given):
-            if id(given) not in found:
+            if _which(given) not in found:
                 source = await asyncio.to_thread(self.references.read, given)
                 content = await asyncio.to_thread(self.references.content, source)
-                found[id(given)] = _Found(source, content)
+                found[_which(given)] = _Found(source, content)
         return found
 
     async def _link(self, found: _Found) -> str:
@@ -145,3 +184,12 @@ class Ordering:
 def _with_links(order: Order, request: ImageRequest, contents: Sequence[str]) -> Order:
     """The same order, once it is known under which links its references can be fetched."""
     return replace(order, request=request, references=tuple(contents))
+
+
+def _which(given: Any) -> Any:
+    """By what two references are the same: text by what it says, all else by being the same."""
+    return given if isinstance(given, str) else id(given)
+
+
+def _contents(one: Wanted, found: Mapping[Any, _Found]) -> tuple[str, ...]:
+    return tuple(found[_which(given)].content for given in one.given)

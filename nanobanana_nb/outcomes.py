@@ -10,6 +10,7 @@ from . import protocol
 from .errors import (
     AccessDenied,
     BalanceTooLow,
+    BudgetReached,
     DownloadError,
     KeyRefused,
     NanoBananaError,
@@ -100,5 +101,5 @@ def _error(row: TaskRow) -> NanoBananaError | None:
 
 
 def stops_the_queue(error: NanoBananaError) -> bool:
-    """Whether every other request would be answered the same: no key, no money, no access."""
-    return isinstance(error, KeyRefused | BalanceTooLow | AccessDenied)
+    """Whether every other request would be answered the same: no key, money, access or budget."""
+    return isinstance(error, KeyRefused | BalanceTooLow | AccessDenied | BudgetReached)

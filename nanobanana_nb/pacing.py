@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Final
+
+from .forecast import Forecast
 
 MAX_RETRY_AFTER: Final = 60.0
 SUBMIT_TRIES: Final = 4
@@ -28,16 +30,26 @@ class Schedule:
     backoff: float = 1.0
 
     def next_poll(
-        self, polls: int, waited: float, *, age: float = 0.0, at_least: float = 0.0
+        self,
+        polls: int,
+        waited: float,
+        *,
+        age: float = 0.0,
+        at_least: float = 0.0,
+        trip: float = 0.0,
     ) -> float | None:
         """Seconds until the next poll after `polls` of them, or None at the deadline.
 
         `age` is for how long the task had been running before the waiting began; `at_least` is
-        what the API asked for.
+        what the API asked for, `trip` how long a question and its answer are on their way.
         """
-        delay = max(0.0, self.first_poll - age) if polls == 0 else self.poll_interval
         left = self.deadline - waited
+        delay = self._delay(polls, waited, age, trip)
         return min(max(delay, at_least), left) if left > 0 else None
+
+    def _delay(self, polls: int, waited: float, age: float, trip: float) -> float:  # noqa: ARG002
+        """Seconds until the next poll; neither time nor trip changes the page's."""
+        return max(0.0, self.first_poll - age) if polls == 0 else self.poll_interval
 
     def retry(self, tries: int, retry_after: float | None, chance: float) -> float:
         """Seconds before another try: what the API asked for, else twice as long each time.
@@ -47,6 +59,21 @@ class Schedule:
         if retry_after is not None:
             return retry_after
         return float(self.backoff * 2 ** (tries - 1) * (1 + 0.25 * chance))
+
+
+@dataclass(frozen=True)
+class Learned(Schedule):
+    """The same, with the polls where the tasks before this one say that they are worth it."""
+
+    forecast: Forecast = field(default_factory=Forecast)
+
+    def _delay(self, polls: int, waited: float, age: float, trip: float) -> float:
+        """Seconds until the next poll; without any task to learn from, as the page asks."""
+        if not self.forecast.samples:
+            return super()._delay(polls, waited, age, trip)
+        # The question arrives half a trip later, and is about that moment.
+        there = age + waited + trip / 2
+        return max(0.0, self.forecast.next_look(there if polls else 0.0) - there)
 
 
 def time_asleep(asked: float, monotonic: float, wall: float) -> float | None:

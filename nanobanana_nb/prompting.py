@@ -56,6 +56,15 @@ HISTORY_OPTIONS: Final = (
     Option("", "--starred", "", "only what was starred"),
     Option("-h", "--help", "", "show this help"),
 )
+BATCH_OPTIONS: Final = (
+    *(option for option in OPTIONS if option.name in ("aspect_ratio", "format", "image", "style")),
+    Option("", "--column", "NAME", "the column with the prompts, where it is not called prompt"),
+    Option("", "--key", "NAME", "what was drawn under this name counts as there, in any folder"),
+    *(option for option in OPTIONS if option.name in ("output", "save", "quiet")),
+    Option("", "--new", "", "draw all of it anew"),
+    Option("", "--retries", "N", "draw again, at its price, what the model failed at"),
+    *(option for option in OPTIONS if option.name in ("dry_run", "yes", "help")),
+)
 _WORD: Final = re.compile(r"\S+")
 _LOOKS_LIKE_AN_OPTION: Final = re.compile(r"--[A-Za-z]|-[A-Za-z](?![^\W\d_])")
 _VALUE: Final = re.compile(r"""\s*("[^"]*"|'[^']*'|\S+)""")
@@ -142,6 +151,22 @@ def usage() -> str:
         "for each of its values, and so does {fox|owl}. Two of them make a grid.",
     ]
     return "\n".join(lines)
+
+
+def batch_usage() -> str:
+    """The help text of the batch."""
+    head = [
+        "%nanobanana_batch [options] FILE        a picture for each line of a file, or for each",
+        "%nanobanana_batch [options] VARIABLE    entry of a list, a dict or a pandas column",
+        "",
+    ]
+    tail = [
+        "",
+        "A file is JSONL (each line a prompt, or an object with prompt, key, aspect_ratio, ...),",
+        "CSV with a column of prompts, or text with a prompt in each line. Run again, it goes on",
+        "where it stopped and draws only what is missing.",
+    ]
+    return "\n".join([*head, *_listed(BATCH_OPTIONS), *tail])
 
 
 def history_usage() -> str:

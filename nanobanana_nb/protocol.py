@@ -34,6 +34,10 @@ _MONEY: Final = re.compile(
     r"(?i)insufficient_|insufficient\b.{0,20}(credit|balance|fund|quota|money)"
 )
 _CONTENT: Final = re.compile("(?i)content(?!.type)|safety|nsfw|sensitive|moderat")
+_CONCURRENCY: Final = re.compile(
+    "(?i)concurren|simultaneous|parallel|in.?flight|at (?:once|a time)"
+)
+_RATE: Final = re.compile(r"(?i)rate|quota|(?:per|/) ?(?:second|minute|hour|sec|min)\b|rpm|frequen")
 _TASK_ID_IN_BYTES: Final = re.compile(rb'"taskId"\s*:\s*"([A-Za-z0-9_.:-]{1,200})"')
 
 
@@ -115,6 +119,13 @@ def submit_tries(error: errors.NanoBananaError) -> int:
     if not isinstance(error, errors.APIError | errors.TransportError) or not error.retryable:
         return 1
     return 2 if isinstance(error, errors.APIError) and error.code == "408" else SUBMIT_TRIES
+
+
+def reason_of(error: errors.RateLimited) -> str:
+    """Which limit a 429 speaks of: concurrency or rate; empty where it does not say."""
+    if _CONCURRENCY.search(error.detail):
+        return "concurrency"
+    return "rate" if _RATE.search(error.detail) else ""
 
 
 def read_status(answer: Answer) -> TaskState:
@@ -425,18 +436,23 @@ def _succeeded(data: Mapping[str, Any]) -> TaskState:
     urls = result.get("resultUrls") if isinstance(result, dict) else None
     found = [url for url in urls if _is_text(url)] if isinstance(urls, list) else []
     unique = tuple(dict.fromkeys(found))[:MAX_PICTURES]
-    return Succeeded(unique, _seconds(data)) if unique else NO_LINK
+    return Succeeded(unique, *_seconds(data)) if unique else NO_LINK
 
 
-def _seconds(data: Mapping[str, Any]) -> float | None:
+def _seconds(data: Mapping[str, Any]) -> tuple[float | None, float]:
+    """How long the task took, and within how many seconds that is right.
+
+    Answers seen in the wild have no costTime, and their other two times are whole seconds.
+    """
     cost_time, created, completed = (
         data.get(name) for name in ("costTime", "createTime", "completeTime")
     )
     if _is_number(cost_time):
-        return _not_absurd(cost_time / 1000)
+        return _not_absurd(cost_time / 1000), 0.0
     if _is_number(created) and _is_number(completed):
-        return _not_absurd((completed - created) / 1000)
-    return None
+        whole = created % 1000 == 0 and completed % 1000 == 0
+        return _not_absurd((completed - created) / 1000), 1.0 if whole else 0.0
+    return None, 0.0
 
 
 def _is_number(value: object) -> TypeGuard[float]:

@@ -1,4 +1,4 @@
-"""Replay before spending: under which key a cell finds again what it drew in an earlier run."""
+"""Replay before spending: under which key a cell or a batch finds again what it drew earlier."""
 
 from __future__ import annotations
 
@@ -12,15 +12,21 @@ from .rows import Account
 
 
 def key(cell: Cell, request: ImageRequest, references: Sequence[str], account: Account) -> str:
-    """The key of the next request that a cell makes; equal ones are told apart by their order.
+    """The key of the next request that a cell makes; equal ones are told apart by their order."""
+    shared = key_at([cell.folder, cell.source, cell.twin], request, references, account)
+    return _digest([shared, next_ordinal(cell, shared)])
+
+
+def key_at(
+    place: Sequence[object], request: ImageRequest, references: Sequence[str], account: Account
+) -> str:
+    """The key of a request at some place, whatever says where that is.
 
     `references` say by their content what pictures there are to go by, because links change.
     """
-    place = [cell.folder, cell.source, cell.twin]
     wanted = [request.prompt, request.aspect_ratio, request.output_format, *references]
     whose = [account.origin, account.mark]
-    shared = _digest([*place, wanted, whose])
-    return _digest([shared, next_ordinal(cell, shared)])
+    return _digest([*place, wanted, whose])
 
 
 def _digest(parts: object) -> str:

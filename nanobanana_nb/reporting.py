@@ -3,34 +3,71 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 from . import display
 from .models import PRICE
 from .portal import Job, current_job
 
+LANDED: Final = 12
+"""Pictures that are shown while others are awaited: the latest."""
+
 
 class Report:
-    """The progress of one job, handed to whoever waits each time that it changes."""
+    """The progress of one job, handed to whoever waits each time that it changes.
 
-    def __init__(self, count: int, expected: float, money: str = "") -> None:
+    `expected` says how many seconds a picture takes, `new` how many are drawn anew, and `preview`
+    gives the small JPEG of a stored picture.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        expected: Callable[[], float],
+        money: str = "",
+        *,
+        new: int | None = None,
+        preview: Callable[[Path], bytes] | None = None,
+    ) -> None:
         self._job: Job[Any] = current_job()
+        self._items = [display.Item()] * count
+        self._counts = Counter(queued=count)
+        self._landed: deque[int] = deque(maxlen=LANDED)
+        price = PRICE * (count if new is None else new)
+        self._expected = expected
         self._progress = display.Progress(
-            (display.Item(),) * count, time.monotonic(), expected, PRICE * count, money
+            self._items, time.monotonic(), expected(), price, money, preview=preview
         )
-        self._job.report(self._progress)
+        self._tell()
 
-    def trackers(self) -> list[Tracker]:
-        """One for each task, in their order."""
-        return [Tracker(self, number) for number in range(len(self._progress.items))]
+    def name(self, ids: Mapping[int, str]) -> None:
+        """What some of the tasks are called."""
+        for number, id_ in ids.items():
+            self._items[number] = replace(self._items[number], id=id_)
+        self._tell()
 
     def set(self, number: int, changes: dict[str, str]) -> None:
         """Change one task's item."""
-        items = list(self._progress.items)
-        items[number] = replace(items[number], **changes)
-        self._progress = replace(self._progress, items=tuple(items))
+        before = self._items[number]
+        after = self._items[number] = replace(before, **changes)
+        self._counts[before.state] -= 1
+        self._counts[after.state] += 1
+        more: dict[str, Any] = {}
+        if (before.state, after.state) == ("sending", "submitted"):
+            more = {"sent": time.monotonic(), "spent": self._progress.spent + PRICE}
+        if after.file and not before.file:
+            self._landed.append(number)
+        self._tell(**more)
+
+    def _tell(self, **more: Any) -> None:
+        """The items are not copied: of ten thousand, that would cost more than all else."""
+        counts, landed = dict(self._counts), tuple(self._landed)
+        more["expected"] = self._expected()
+        self._progress = replace(self._progress, counts=counts, landed=landed, **more)
         self._job.report(self._progress)
 
 

@@ -9,10 +9,11 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, overload
 
-from . import display, pictures
+from . import display, pictures, previews
 from .errors import DownloadError, NanoBananaError, RequestError, SubmitUnknown, WaitTimeout
 from .metadata import SANDBOX, Drawn
 from .models import MODEL, PRICE, ImageRequest
@@ -24,6 +25,12 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 PathLike = str | os.PathLike[str]
 
+SHOWN: Final = 60
+"""Pictures of a gallery that a cell shows; the others are a slice away."""
+_IN_NOTEBOOK: Final = 1_000_000
+"""Bytes of all pictures of a gallery that the notebook keeps."""
+_ON_SHEET: Final = 16
+"""Pictures on the sheet for front ends that show no HTML."""
 LINK_LIFE: Final = timedelta(hours=24)
 """How long the API keeps a picture under its link."""
 
@@ -209,7 +216,7 @@ class Generation:
     def _repr_mimebundle_(self, **_: object) -> display.Bundle:
         cards = self.cards()
         if len(cards) == 1:
-            return display.picture_card(cards[0], pictures.shrink(cards[0].preview))
+            return display.picture_card(cards[0], previews.shrink(cards[0].preview))
         headline = f"{len(cards)} pictures from one task"
         return _gallery_bundle(list(enumerate(cards)), headline, self._price())
 
@@ -354,17 +361,34 @@ class Gallery(Sequence[Generation]):
         return [picture.save(target) for picture in self.images]
 
     def __repr__(self) -> str:
-        return "\n".join((" · ".join(self._headline()), *display.gallery_lines(self._numbered())))
+        lines = display.gallery_lines(self._numbered(), self._more())
+        return "\n".join((" · ".join(self._headline()), *lines))
 
     def _repr_mimebundle_(self, **_: object) -> display.Bundle:
-        return _gallery_bundle(self._numbered(), *self._headline())
+        return _gallery_bundle(self._numbered(), *self._headline(), self._more())
 
     def _with(self, generations: Iterable[Generation]) -> Gallery:
         """What a slice is."""
         return Gallery(generations)
 
     def _numbered(self) -> list[tuple[int, display.Card]]:
-        return [(number, card) for number, one in enumerate(self) for card in one.cards()]
+        """What is shown: the first pictures, and all that stands in the place of one."""
+        shown = islice((number for number, one in enumerate(self) if _is_there(one)), SHOWN)
+        numbers = {*shown, *(number for number, one in enumerate(self) if not _is_there(one))}
+        return [(n, card) for n in sorted(numbers) for card in self._cards(n)]
+
+    def _cards(self, number: int) -> list[display.Card]:
+        return self[number].cards()
+
+    def _more(self) -> str:
+        """What is left out of what is shown."""
+        there = [number for number, one in enumerate(self) if _is_there(one)]
+        if len(there) <= SHOWN:
+            return ""
+        first = there[SHOWN]
+        more = len(there) - SHOWN
+        noun = "picture" if more == 1 else "pictures"
+        return f"And {more:,} more {noun}: [{first}:] shows the next ones."
 
     def _headline(self) -> tuple[str, str]:
         """What there is, and its price."""
@@ -390,6 +414,10 @@ class Gallery(Sequence[Generation]):
         new = [one for one in self if not one.replayed]
         sandbox = " of sandbox money" if any(one.sandbox for one in new) else ""
         return display.money(sum((one.cost for one in new), Decimal(0))) + sandbox
+
+
+def _is_there(one: Generation) -> bool:
+    return one.error is None and bool(one.images)
 
 
 _AT_RISK: Final = "may have been billed"
@@ -432,12 +460,16 @@ def _why(error: SubmitUnknown) -> str:
 
 
 def _gallery_bundle(
-    cards: list[tuple[int, display.Card]], headline: str, price: str
+    cards: list[tuple[int, display.Card]], headline: str, price: str, more: str = ""
 ) -> display.Bundle:
-    sheet = pictures.contact_sheet([card.preview for _, card in cards])
+    there = [card.preview for _, card in cards if card.preview]
+    sheet = previews.contact_sheet(there[:_ON_SHEET])
     # In a grid a smaller preview does, so that many pictures keep the notebook small.
-    small = [(n, replace(card, preview=pictures.shrink(card.preview))) for n, card in cards]
-    return display.gallery_card(small, headline, price, sheet)
+    limit = min(20_000, _IN_NOTEBOOK // max(1, len(there)))
+    small = [
+        (n, replace(card, preview=previews.shrink(card.preview, limit=limit))) for n, card in cards
+    ]
+    return display.gallery_card(small, headline, price, sheet, more)
 
 
 def short_path(path: Path) -> str:

@@ -26,7 +26,7 @@ State = Literal[
 UNFINISHED: Final[tuple[State, ...]] = ("submitted", "ready", "fetching", "parked")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PictureRow:
     """One result: its link, and its file once it is stored."""
 
@@ -37,7 +37,7 @@ class PictureRow:
     height: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TaskRow:
     """One task as the ledger knows it. Times are Unix time; `seconds` is the API's own figure.
 
@@ -61,6 +61,19 @@ class TaskRow:
     starred: bool = False
     note: str = ""
     references: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Intent:
+    """One request to draw, before it is noted. `cell` is its replay key, `follows` the task that it
+    stands in for; `references` are the contents of what it is drawn from. `once`: not where another
+    task has its key already."""
+
+    request: ImageRequest
+    cell: str | None = None
+    follows: str | None = None
+    references: tuple[str, ...] = ()
+    once: bool = False
 
 
 @dataclass(frozen=True)

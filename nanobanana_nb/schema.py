@@ -7,6 +7,7 @@ before 3.51.3 can corrupt it when two kernels share one file.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import sqlite3
 import unicodedata
@@ -86,6 +87,20 @@ MIGRATIONS: Final = (
     CREATE INDEX task_by_page ON task (created, state, starred, id);
     DROP INDEX task_by_created;
     """,
+    # What batches go by: between which seconds after its submit a task was done, as we saw it, and
+    # what is known of an account's limits (`admission.Admission`).
+    """
+    ALTER TABLE task ADD COLUMN done_after REAL;
+    ALTER TABLE task ADD COLUMN done_before REAL;
+    CREATE INDEX task_by_duration ON task (created) WHERE done_before IS NOT NULL;
+    CREATE INDEX task_by_owner ON task (owner) WHERE lease IS NOT NULL;
+    CREATE TABLE admission (
+        origin TEXT NOT NULL,
+        account TEXT NOT NULL,
+        state TEXT NOT NULL,
+        PRIMARY KEY (origin, account)
+    ) STRICT;
+    """,
 )
 
 
@@ -131,7 +146,12 @@ def plain(text: str) -> str:
 def _holds(text: str, words: str) -> bool:
     """Whether each of the words (a JSON list of plain ones) stands somewhere in the text."""
     searched = plain(text)
-    return all(word in searched for word in json.loads(words))
+    return all(word in searched for word in _read(words))
+
+
+@functools.lru_cache(maxsize=8)
+def _read(words: str) -> tuple[str, ...]:
+    return tuple(json.loads(words))
 
 
 def _check(connection: sqlite3.Connection) -> None:

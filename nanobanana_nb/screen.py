@@ -10,12 +10,16 @@ from __future__ import annotations
 import shutil
 import sys
 import time
+from pathlib import Path
 from typing import Any, Final
 
-from . import display
+from . import display, previews
 
 REDRAW: Final = 0.5
-"""Seconds between two drawings of the same state."""
+"""Seconds between two drawings."""
+TILE: Final = 168
+"""Pixels of a picture that is shown while others are awaited: sharp on a fine screen."""
+TILE_BYTES: Final = 9_000
 
 
 class Screen:
@@ -26,14 +30,15 @@ class Screen:
         self._handle: Any = None
         self._drawn = 0.0
         self._words = ""
+        self._tiles: dict[int, bytes] = {}
         self.latest: display.Progress | None = None
 
     def tick(self, progress: display.Progress | None) -> None:
-        """Called ten times a second; draws when something changed or half a second has passed."""
+        """Called ten times a second; draws twice a second, and at once what a single task does."""
         if progress is None or self._quiet:
             self.latest = progress or self.latest
             return
-        changed = progress is not self.latest
+        changed = progress is not self.latest and len(progress.items) == 1
         self.latest = progress
         now = time.monotonic()
         if changed or now - self._drawn >= REDRAW:
@@ -41,7 +46,7 @@ class Screen:
             summary = display.summarise(progress, now)
             if summary.text != self._words:
                 self._words = summary.text
-                self._draw(summary)
+                self._draw(summary, progress)
 
     def show(self, bundle: display.Bundle) -> None:
         """Put the result where the progress was."""
@@ -61,11 +66,23 @@ class Screen:
             _rewrite("")
         self._words = ""
 
-    def _draw(self, summary: display.Summary) -> None:
+    def _draw(self, summary: display.Summary, progress: display.Progress) -> None:
         if in_kernel():
-            self._put(display.progress_card(summary))
+            self._put(display.progress_card(summary, self._landed(progress)))
         elif _terminal():
             _rewrite(summary.text)
+
+    def _landed(self, progress: display.Progress) -> list[tuple[int, bytes]]:
+        """The latest pictures of several, small, in their order; each is made small once."""
+        if progress.preview is None or len(progress.items) == 1:
+            return []
+        known, self._tiles = self._tiles, {}
+        for number in sorted(progress.landed):
+            if number not in known:
+                preview = progress.preview(Path(progress.items[number].file))
+                known[number] = previews.shrink(preview, TILE, TILE_BYTES)
+            self._tiles[number] = known[number]
+        return [(number, tile) for number, tile in self._tiles.items() if tile]
 
     def _put(self, bundle: display.Bundle) -> None:
         from IPython.display import display as show

@@ -71,9 +71,11 @@ class Secret:
 class Settings:
     """How the toolkit works. `Settings.load()` reads what is not given from the environment.
 
-    `home` holds the ledger, `pictures` the image files. `first_poll`, `poll_interval`, `deadline`,
-    `timeout` (for one answer of the API; a submit gets four times that) and `backoff` (before the
-    second try) are seconds. `sandbox` says when to draw offline: `auto` (no key, in IPython),
+    `home` holds the ledger, `pictures` the image files. `deadline`, `timeout` (for one
+    answer of the API; a submit gets four times that) and `backoff` (before the second try) are
+    seconds. So are `first_poll` and `poll_interval`: with them tasks are looked at as they say,
+    without them first as the API's page asks (10, then every 3), and then when the tasks before
+    say that it is worth it. `sandbox` says when to draw offline: `auto` (no key, in IPython),
     `always` or `never`. `budget` is US dollars a day for this home, across kernels; None is no cap.
     `task_retries` says how often a task that the model failed at is drawn again, each time at its
     price. `resend` says whether a submit to which the API itself answers 500, 502 or 503 is sent
@@ -89,8 +91,8 @@ class Settings:
     base_url: str = BASE_URL
     home: Path = field(default_factory=lambda: platformdirs.user_data_path("nanobanana_nb"))
     pictures: Path = field(default_factory=lambda: platformdirs.user_pictures_path() / "nanobanana")
-    first_poll: float = 10.0
-    poll_interval: float = 3.0
+    first_poll: float | None = None
+    poll_interval: float | None = None
     deadline: float = 900.0
     timeout: float = 30.0
     backoff: float = 1.0
@@ -112,6 +114,8 @@ class Settings:
             raise ConfigError(f"task_retries is {self.task_retries!r}; give a number from 0 to 5.")
         for name in ("first_poll", "poll_interval", "deadline", "timeout", "backoff"):
             value = getattr(self, name)
+            if value is None and name in ("first_poll", "poll_interval"):
+                continue
             if not 0 <= value < 86_400 or (name == "timeout" and not value):
                 raise ConfigError(f"{name} is {value!r}; give seconds from 0 to a day.")
 

@@ -26,7 +26,10 @@ from typing import (
 
 from . import accounting, cells, display, models, plans, presets, reporting, schema
 from .archive import History, Lineage, Page
+from .batches import Batch
+from .batchplans import BatchPlan
 from .cells import Cell
+from .entries import Entry, raise_for, read
 from .errors import NanoBananaError, RequestError, Stopped
 from .grids import Grid
 from .models import PRICE, ImageRequest
@@ -205,6 +208,43 @@ class Studio:
         """Draw what a plan says; options as for `generate`, for all of it."""
         check_options(options)
         return self._draw_all(plan, options, cells.running())
+
+    def batch(
+        self,
+        requests: Any,
+        *,
+        key: str | None = None,
+        column: str = "",
+        **options: Unpack[Options],
+    ) -> Coroutine[Any, Any, Batch]:
+        """A picture for each of many requests, by key and in order; `confirm=True` for over 20.
+
+        `requests` is a file (JSONL, CSV or a prompt a line), a list or a pandas column of prompts,
+        dicts or `ImageRequest`s, a dict of named ones, or a table with the prompts in `column`; or
+        what `planned` has made of one. Options, as for `generate`, are for those that do not say
+        otherwise.
+
+        A failure stands in its place and stops nothing else. Asked again, in this kernel or any
+        other, it shows what is there at no cost and draws only what is missing: what was drawn for
+        the same request in the same folder, or with the same `key` anywhere, counts as there.
+        `new=True` draws all of it anew, and `task_retries` also what the model failed at.
+        Raises `RequestError`, with all that is wrong by line or key, before anything is sent.
+        """
+        check_options(options)
+        folder = _folder()
+        return self._batch(requests, key, column, options, folder)
+
+    def planned(
+        self,
+        requests: Any,
+        *,
+        key: str | None = None,
+        column: str = "",
+        **options: Unpack[Options],
+    ) -> Coroutine[Any, Any, BatchPlan]:
+        """What `batch` would draw, and its price; sends nothing."""
+        check_options(options)
+        return self._planned(requests, key, column, options, _folder())
 
     def vary(
         self, generation: Generation, count: int = 4, *, new: bool = False
@@ -386,8 +426,9 @@ class Studio:
     @property
     def expected(self) -> float:
         """Seconds that a picture usually takes."""
-        workshop = self._workshop
-        return (workshop.client.schedule if workshop else schedule_of(self.settings)).expected
+        if self._workshop is None:
+            return schedule_of(self.settings).expected
+        return self._workshop.rhythms.expected("text-to-image")
 
     def preview(self, path: Path) -> bytes:
         """A small JPEG of a stored picture."""
@@ -459,6 +500,51 @@ class Studio:
         new = options.get("new", False)
         orders = await workshop.ordering.to_draw(wanted, cell, new=new)
         return await self._draw(orders, options.get("task_retries"))
+
+    @_on_the_loop
+    async def _batch(
+        self, requests: Any, key: str | None, column: str, options: Options, folder: str
+    ) -> Batch:
+        plan = requests
+        if not isinstance(plan, BatchPlan):
+            plan = await self._planned(requests, key, column, options, folder)
+        if plan.missing:
+            check_count(plan.missing, plan.text, confirm=options.get("confirm", False))
+        workshop = await self._open()
+        orders = await workshop.ordering.linked(plan.orders, plan.wanted)
+        return Batch(await self._draw(orders, options.get("task_retries")), plan.keys)
+
+    @_on_the_loop
+    async def _planned(
+        self, requests: Any, key: str | None, column: str, options: Options, folder: str
+    ) -> BatchPlan:
+        entries = await asyncio.to_thread(read, requests, column=column)
+        wanted = await asyncio.to_thread(self._wanted_of, entries, options)
+        workshop = await self._open()
+        place = ["batch", "folder", folder] if key is None else ["batch", "key", key]
+        new = options.get("new", False)
+        orders = await workshop.ordering.to_batch(wanted, place, new=new)
+        keys = tuple(entry.key for entry in entries)
+        money = " of sandbox money" if self.sandboxed else ""
+        return BatchPlan(keys, tuple(wanted), tuple(orders), money)
+
+    def _wanted_of(self, entries: Sequence[Entry], options: Options) -> list[Wanted]:
+        """What the entries ask for, each with the options that it does not say itself."""
+        styled = options.get("style") or any(entry.settings.get("style") for entry in entries)
+        book = presets.load(self.settings) if styled else {}
+        try:
+            _wanted("what is said for all of them is checked once", options, book)
+        except RequestError as error:
+            raise RequestError(f"Nothing was sent. {error}") from None
+        wanted, problems = [], []
+        for entry in entries:
+            try:
+                told = cast("Options", {**options, **entry.settings})
+                wanted.append(_wanted(entry.prompt, told, book))
+            except RequestError as error:
+                problems.append((entry, str(error)))
+        raise_for(problems)
+        return wanted
 
     @_on_the_loop
     async def _vary(
@@ -560,6 +646,12 @@ def check_count(count: int, what: str = "", *, confirm: bool = False) -> None:
             f"{cost}, and nothing was sent yet; say confirm=True (in the magic: --yes) to draw "
             "them all."
         )
+
+
+def _folder() -> str:
+    """Where a batch is at home: the folder of the notebook, or the one that a script runs in."""
+    cell = cells.running()
+    return cell.folder if cell is not None else str(Path.cwd())
 
 
 def _one_of(gallery: Gallery) -> Generation:

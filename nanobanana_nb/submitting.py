@@ -8,25 +8,40 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from . import outcomes, protocol
 from .client import Client, chance
-from .errors import LedgerError, NanoBananaError, RequestError, SubmitUnknown, TransportError
+from .errors import (
+    LedgerError,
+    NanoBananaError,
+    RateLimited,
+    RequestError,
+    SubmitUnknown,
+    TransportError,
+)
 from .ledger import Ledger
 from .pacing import SUBMIT_TRIES
-from .portal import current_job
+from .portal import Job
 from .reporting import Tracker
+from .rhythm import Rhythms
 from .rows import State, TaskRow
 
 T = TypeVar("T")
 
 DROPPED: Final = "Dropped before it was sent; nothing was billed."
-NOTE_TRIES = 5
+IMPATIENT: Final = 20.0
+"""Seconds for which an API is asked that is busy without any task of ours,"""
+PATIENT: Final = 150.0
+"""and for which it is asked if it took one lately."""
+LATELY: Final = 600.0
+"""Seconds."""
+NOTE_TRIES: Final = 5
 """How often the id of a paid task is put before a ledger that does not take it."""
 
 
@@ -50,8 +65,12 @@ class Breaker:
     def note(self, error: NanoBananaError) -> None:
         """Stop all orders so far, if the error is of that kind."""
         if outcomes.stops_the_queue(error):
-            self._reason = error
-            self._stopped_until = self._orders
+            self.stop(error)
+
+    def stop(self, error: NanoBananaError) -> None:
+        """Stop all orders so far."""
+        self._reason = error
+        self._stopped_until = self._orders
 
     def reason(self, order: int) -> NanoBananaError | None:
         """Why an order must not be sent any more."""
@@ -87,6 +106,7 @@ class Ticket:
     """
 
     def __init__(self) -> None:
+        self.sent = False
         self._dropped = False
         self._limit: asyncio.Timeout | None = None
 
@@ -112,47 +132,139 @@ class Ticket:
 
 
 @dataclass(frozen=True)
+class Errand:
+    """What all requests of one call share: who waits for it, its number and its budget.
+
+    One of them at a time stands in the queue, so that a long batch lets others in between.
+    """
+
+    number: int
+    job: Job[Any]
+    budget: Decimal | None = None
+    line: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+class Standstill:
+    """For how long the API has said "too many" though nothing of ours was under way.
+
+    That is no crowd of ours: something else uses the account up, or it takes nothing. Who was
+    served a while ago is patient.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._since: float | None = None
+        self._served = -math.inf
+
+    def accepted(self) -> None:
+        """The API has taken a task."""
+        self._since, self._served = None, self._clock()
+
+    def lasts(self, under_way: int, tries: int) -> bool:
+        """Note a refusal with so many tasks under way; whether it is enough.
+
+        `tries` is how often in a row the same request was refused like that.
+        """
+        now = self._clock()
+        if under_way:
+            self._since = None
+            return False
+        self._since = now if self._since is None else self._since
+        if now - self._served < LATELY:
+            return now - self._since >= PATIENT
+        return tries >= SUBMIT_TRIES or now - self._since >= IMPATIENT
+
+
+@dataclass(frozen=True)
 class Submitter:
     """Sends requests. `before` is called first and may refuse: there is no room on the disk."""
 
     client: Client
     ledger: Ledger
+    rhythms: Rhythms
     before: Callable[[], None]
     breaker: Breaker = field(default_factory=Breaker)
     pace: Pace = field(default_factory=Pace)
+    standstill: Standstill = field(default_factory=Standstill)
 
-    async def submit(self, row: TaskRow, order: int, budget: Decimal | None, track: Tracker) -> str:
+    def stopped(self, errand: Errand) -> NanoBananaError | None:
+        """Why nothing more of an errand may be sent, if so."""
+        if errand.job.detached:
+            return RequestError("Stopped before it was sent; nothing was billed.")
+        return self.breaker.reason(errand.number)
+
+    async def submit(self, row: TaskRow, errand: Errand, ticket: Ticket, track: Tracker) -> str:
         """The id of the new task; raises what stands in its way, with the row in an end state."""
-        job = current_job()
-        for tries in range(1, SUBMIT_TRIES + 1):
-            await self.pace.turn()
-            if (reason := self.breaker.reason(order)) is not None:
-                raise await self._dropped(row, reason, track)
-            if job.detached:
-                stopped = RequestError("Stopped before it was sent; nothing was billed.")
-                raise await self._dropped(row, stopped, track)
-            with job.hold():  # Stop waits for this: cut off, it would lose the id of a paid task
-                track(state="sending", note="")
-                answer = await self._once(row, budget, track)
+        tries = refusals = 0
+        while True:
+            with contextlib.ExitStack() as held:
+                async with errand.line, self.rhythms.turns.first:
+                    await self._turn(row, errand, track, held)
+                ticket.sent = True
+                try:
+                    answer = await self._once(row, track)
+                finally:
+                    self.rhythms.turns.changed()
                 if isinstance(answer, str):
                     return answer
+                ticket.sent = False
                 self.breaker.note(answer)
+                if isinstance(answer, RateLimited):
+                    refusals = await self._put_off(row, answer, refusals + 1, track)
+                    continue
+                tries += 1
                 if tries >= protocol.submit_tries(answer):
                     await self._end(row, "rejected", str(answer), track)
                     raise answer
-                await self.ledger.move(row.id, "queued", day=None)
+                await self.ledger.move(row.id, "queued", day=None, sent=None)
             self._pause(answer, tries, track)
-        raise AssertionError("the last try returns or raises")
 
-    async def _once(
-        self, row: TaskRow, budget: Decimal | None, track: Tracker
-    ) -> str | NanoBananaError:
+    async def _turn(
+        self, row: TaskRow, errand: Errand, track: Tracker, held: contextlib.ExitStack
+    ) -> None:
+        """Wait until the account's limits have room for one more; then it is `sending`.
+
+        `held` then holds the job: Stop waits, because cut off it would lose the id of a paid task.
+        """
+        while True:
+            await self.pace.turn()
+            if (reason := self.stopped(errand)) is not None:
+                raise await self._dropped(row, reason, track)
+            with contextlib.ExitStack() as hold:
+                hold.enter_context(errand.job.hold())
+                try:
+                    self.before()
+                    self.rhythms.turns.ask()
+                    wait = await self.ledger.send_in_turn(row.id, errand.budget)
+                except NanoBananaError as error:
+                    self.breaker.note(error)
+                    raise await self._dropped(row, error, track) from None
+                if wait <= 0:
+                    held.push(hold.pop_all())
+                    return track(state="sending", note="")
+            await self.rhythms.turns.rest(wait)
+
+    async def _put_off(
+        self, row: TaskRow, refusal: RateLimited, refusals: int, track: Tracker
+    ) -> int:
+        """Too many at once or a minute: no failure, its turn comes again.
+
+        How often in a row it was refused with nothing under way; raises where that is enough.
+        """
+        reason, looks = protocol.reason_of(refusal), self.rhythms.looks_since()
+        known, under_way = await self.ledger.refused(row.id, reason, refusal.retry_after, looks)
+        self.rhythms.admission = known
+        self.rhythms.turns.changed()
+        if self.standstill.lasts(under_way, refusals):
+            self.breaker.stop(refusal)
+            await self._end(row, "rejected", str(refusal), track)
+            raise refusal
+        busy = "" if under_way else "the API is busy, trying again soon"
+        track(state="queued", note=busy)
+        return 0 if under_way else refusals
+
+    async def _once(self, row: TaskRow, track: Tracker) -> str | NanoBananaError:
         """One POST, noted before and after: its task id, or why it may be tried again."""
-        try:
-            self.before()
-            await self.ledger.send(row.id, budget)
-        except NanoBananaError as error:
-            raise await self._dropped(row, error, track) from None
         try:
             task_id = await self.client.submit(row.request)
         except asyncio.CancelledError:
@@ -172,13 +284,16 @@ class Submitter:
             raise broken from error
         track(state="submitted", task_id=task_id)
         await self._note(row, task_id)
+        self.standstill.accepted()
         return task_id
 
     async def _note(self, row: TaskRow, task_id: str) -> None:
         """Put the id on disk, whatever the disk is like at the moment."""
         for tries in range(1, NOTE_TRIES + 1):
             try:
-                return await self.ledger.move(row.id, "submitted", task_id=task_id)
+                looks = self.rhythms.looks_since()
+                self.rhythms.admission = await self.ledger.accepted(row.id, task_id, looks)
+                return
             except LedgerError as error:
                 if tries == NOTE_TRIES:
                     raise LedgerError(
@@ -186,7 +301,6 @@ class Submitter:
                         f"nb.resume('{task_id}') shows the picture. {error}"
                     ) from None
             await asyncio.sleep(self.client.schedule.retry(tries, None, chance()))
-        return None
 
     async def _end(self, row: TaskRow, state: State, why: str, track: Tracker) -> None:
         """Note how it ended; where even that fails, the next start finds the attempt `sending`."""

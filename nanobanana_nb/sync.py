@@ -11,9 +11,11 @@ from typing import Any, Literal, Unpack, overload
 
 from . import plans, screen
 from .archive import History
+from .batches import Batch
 from .errors import NanoBananaError
 from .grids import Grid
 from .results import Gallery, Generation
+from .screen import Screen
 from .settings import Settings, in_colab
 from .studio import SANDBOX_NOTICE, Options, Studio, check_options
 from .stylebook import StyleBook
@@ -127,6 +129,25 @@ def grid(
     for line in (*plan.remarks, studio.priced(plan, task_retries, confirm=confirm)):
         screen.say(line)
     return studio.wait(studio.draw(plan, **options))
+
+
+def batch(
+    requests: Any,
+    *,
+    key: str | None = None,
+    column: str = "",
+    **options: Unpack[Options],
+) -> Batch:
+    """A picture for each of many requests, shown as they land: a file, a list, a dict, a column.
+
+    Says how many are to be drawn, and their price, before it sends anything; asked again it goes on
+    where it stopped. See `Studio.batch`.
+    """
+    studio = default_studio()
+    planning = studio.planned(requests, key=key, column=column, **options)
+    plan = studio.wait(planning, on=Screen(quiet=True))
+    screen.say(plan.text)
+    return studio.wait(studio.batch(plan, **options))
 
 
 def styles() -> StyleBook:

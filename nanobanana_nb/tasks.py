@@ -9,33 +9,36 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final
 
-from . import outcomes
+from . import outcomes, protocol
 from .collecting import Collector
 from .errors import (
     LedgerError,
     NanoBananaError,
-    RequestError,
     SubmitUnknown,
     TaskFailed,
     WaitTimeout,
 )
 from .ledger import LEASE
-from .models import PRICE, ImageRequest
+from .models import PRICE
 from .outcomes import Outcome
 from .portal import current_job
 from .protocol import FAIL_CODES
 from .reporting import Report, Tracker
-from .rows import UNFINISHED, Account, TaskRow
-from .submitting import DROPPED, Submitter, Ticket
+from .rows import UNFINISHED, Account, Intent, TaskRow
+from .submitting import DROPPED, Errand, Submitter, Ticket
 
-AT_ONCE: Final = 8
-"""Tasks under way at a time."""
+AHEAD: Final = 8
+"""Requests of one call that wait to be sent next; how many are under way the API decides."""
+CLAIMED: Final = 500
+"""Intents that are noted in one transaction."""
 COLLECTED_AT_ONCE: Final = 8
 """Tasks of earlier runs and kernels that are looked after at a time, beside those."""
 PARKED_CHECKS: Final = (300.0,) * 288
@@ -43,16 +46,11 @@ PARKED_CHECKS: Final = (300.0,) * 288
 
 
 @dataclass(frozen=True)
-class Order:
-    """One request to draw. `cell` is its replay key, `earlier` what an earlier run of that cell
-    got for it, which is shown again instead; `follows` the task that it stands in for;
-    `references` are the contents of what it is drawn from."""
+class Order(Intent):
+    """One request to draw. `earlier` is what an earlier run got for its replay key, which is shown
+    again instead."""
 
-    request: ImageRequest
-    cell: str | None = None
     earlier: TaskRow | None = None
-    follows: str | None = None
-    references: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -63,22 +61,60 @@ class Terms:
     task_retries: int = 0
 
 
+class _Request:
+    """An order that waits or is under way, and `done`: how it ended, for whoever joins it.
+
+    `row` is its intent, once that is noted; `ticket` its claim to be sent, once that is its turn.
+    """
+
+    __slots__ = ("_leave", "done", "number", "order", "row", "ticket")
+
+    def __init__(self, number: int, order: Order) -> None:
+        self.number = number
+        self.order = order
+        self.row: TaskRow | None = None
+        self.ticket: Ticket | None = None
+        self._leave: Callable[[], None] | None = None
+        self.done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+
+    def has_place(self, leave: Callable[[], None]) -> None:
+        """It is among those that are sent next."""
+        self._leave = leave
+
+    def leave_place(self) -> None:
+        """Let the next one be sent, if that has not been done yet."""
+        if self._leave is not None:
+            self._leave()
+            self._leave = None
+
+    @property
+    def waits(self) -> bool:
+        """Whether it has not been sent yet."""
+        return self.ticket is None or not self.ticket.sent
+
+
 class TaskRunner:
     """Brings requests through their states; a failure is an `Outcome`, never an exception."""
 
     def __init__(
-        self, submitter: Submitter, collector: Collector, account: Account, money: str = ""
+        self,
+        submitter: Submitter,
+        collector: Collector,
+        account: Account,
+        money: str = "",
     ) -> None:
         self._submitter = submitter
         self._collector = collector
         self._ledger = collector.ledger
         self._account = account
         self._money = money
-        self._places = asyncio.Semaphore(AT_ONCE)
+        self._rhythms = collector.rhythms
+        self._preview = collector.store.preview
+        self._requests: dict[str, _Request] = {}
         self._collecting = asyncio.Semaphore(COLLECTED_AT_ONCE)
         self._under_way: dict[str, asyncio.Task[Outcome]] = {}
-        self._tickets: dict[str, Ticket] = {}
         self._watching: asyncio.Task[None] | None = None
+        self._working: set[asyncio.Task[None]] = set()
         self._looking_in: set[asyncio.Task[None]] = set()
         self._came_back: list[Outcome] = []
 
@@ -89,21 +125,105 @@ class TaskRunner:
 
     async def draw(self, orders: Sequence[Order], terms: Terms) -> list[Outcome]:
         """Submit every request and bring its pictures home, side by side, in their order."""
-        number = self._submitter.breaker.order()
-        trackers = self._report(len(orders))
+        errand = Errand(self._submitter.breaker.order(), current_job(), terms.budget)
+        for mode in {order.request.mode for order in orders}:
+            await self._rhythms.remember(mode)
+        report = self._report(orders)
         self.watch()
-        return await asyncio.gather(
-            *(self._one(*pair, number, terms) for pair in zip(orders, trackers, strict=True))
-        )
+        requests = await self._claimed(orders, report)
+        waiting = deque(one for one in requests if not one.done.done())
+        self._rhythms.backlog += len(waiting)
+        try:
+            await self._begin_all(waiting, errand, terms, report)
+        finally:
+            self._rhythms.backlog -= len(waiting)
+        await asyncio.gather(*(one.done for one in requests))
+        return [one.done.result() for one in requests]
+
+    async def _begin_all(
+        self, waiting: deque[_Request], errand: Errand, terms: Terms, report: Report
+    ) -> None:
+        """Begin one request after the other, a few ahead of those that are sent: what waits is a
+        line in a list, and nothing that costs memory or time."""
+        places = asyncio.Semaphore(AHEAD)
+        while waiting:
+            await places.acquire()
+            if (reason := self._submitter.stopped(errand)) is not None:
+                return await self._drop_rest(waiting, reason, report)
+            request = waiting.popleft()
+            self._rhythms.backlog -= 1
+            request.has_place(places.release)
+            track = Tracker(report, request.number)
+            work = asyncio.ensure_future(self._work(request, track, errand, terms))
+            self._working.add(work)
+            work.add_done_callback(self._working.discard)
+        return None
+
+    async def _claimed(self, orders: Sequence[Order], report: Report) -> list[_Request]:
+        """A request for each order, its intent on disk. One whose key another task has by now is
+        to wait for that task instead."""
+        requests = [_Request(number, order) for number, order in enumerate(orders)]
+        new = [one for one in requests if one.order.earlier is None]
+        for start in range(0, len(new), CLAIMED):
+            some = new[start : start + CLAIMED]
+            try:
+                rows = await self._ledger.claim([one.order for one in some], self._account)
+            except LedgerError as error:
+                for one in some:
+                    one.done.set_result(self._not_noted(one.order, error))
+                continue
+            for one, (row, is_new) in zip(some, rows, strict=True):
+                if is_new:
+                    self._expect(one, row)
+                else:
+                    one.order = replace(one.order, earlier=row)
+            report.name({one.number: one.row.id for one in some if one.row is not None})
+        return requests
+
+    def _expect(self, request: _Request, row: TaskRow) -> None:
+        """The request has this intent from now on."""
+        request.row, request.ticket = row, None
+        self._requests[row.id] = request
+
+    async def _work(self, request: _Request, track: Tracker, errand: Errand, terms: Terms) -> None:
+        """Look after one request to its end."""
+        try:
+            request.done.set_result(await self._one(request, track, errand, terms))
+        except Exception as error:  # noqa: BLE001 - it is raised again where it is waited for
+            request.done.set_exception(error)
+        finally:
+            request.leave_place()
+            request.done.cancel()
+
+    async def _drop_rest(
+        self, waiting: deque[_Request], reason: NanoBananaError, report: Report
+    ) -> None:
+        """Give up all that waits, at once: each would be told the same."""
+        rest = list(waiting)
+        waiting.clear()
+        self._rhythms.backlog -= len(rest)
+        with contextlib.suppress(LedgerError):
+            ids = [one.row.id for one in rest if one.row is not None]
+            await self._ledger.drop_all(ids, protocol.clean(reason))
+        for one in rest:
+            if one.order.earlier is not None:
+                one.done.set_result(outcomes.shown_again(one.order.earlier))
+            elif one.row is not None:
+                del self._requests[one.row.id]
+                report.set(one.number, {"state": "abandoned"})
+                dropped = replace(one.row, state="abandoned", error=str(reason))
+                one.done.set_result(Outcome(dropped, reason))
 
     async def resume(self, rows: Sequence[TaskRow], *, only: bool = False) -> list[Outcome]:
         """Bring accepted tasks home; unless `only` these, with all else that is under way here or
         came back meanwhile."""
-        trackers = self._report(len(rows))
-        for row, track in zip(rows, trackers, strict=True):
+        report = self._report(rows)
+        for number, row in enumerate(rows):
+            track = Tracker(report, number)
             track(state=row.state, id=row.id, task_id=row.task_id or "")
             self._begin(row, track)
-        ids = {row.id for row in rows} if only else set(self._under_way)
+        waiting = {id_ for id_, one in self._requests.items() if one.waits}
+        ids = {row.id for row in rows} if only else set(self._under_way) - waiting
         waited = [task for id_, task in self._under_way.items() if id_ in ids]
         if waited:  # not gather: whoever is stopped here must not stop the tasks
             await asyncio.wait(waited)
@@ -119,8 +239,9 @@ class TaskRunner:
         """
         if not await self._ledger.drop(id_, DROPPED):
             return False
-        if (ticket := self._tickets.get(id_)) is not None:
-            ticket.drop()
+        if (request := self._requests.get(id_)) is not None:
+            request.ticket = request.ticket or Ticket()
+            request.ticket.drop()
         return True
 
     def take_news(self) -> list[Outcome]:
@@ -148,78 +269,85 @@ class TaskRunner:
                     return
             await asyncio.sleep(LEASE / 3)
 
-    def _report(self, count: int) -> list[Tracker]:
-        rounds = max(1, -(-count // AT_ONCE))
-        expected = self._collector.client.schedule.expected * rounds
-        return Report(count, expected, self._money).trackers()
+    def _report(self, orders: Sequence[Order | TaskRow]) -> Report:
+        mode = orders[0].request.mode if orders else "text-to-image"
+        new = sum(isinstance(one, Order) and one.earlier is None for one in orders)
+        expected = functools.partial(self._rhythms.expected, mode)
+        return Report(len(orders), expected, self._money, new=new, preview=self._preview)
 
-    async def _one(self, order: Order, track: Tracker, number: int, terms: Terms) -> Outcome:
-        """One order, and again where the model failed and the terms allow it."""
-        if order.earlier is not None:
-            outcome = await self._again(order.earlier, track)
-            if outcome.row.state != "abandoned":
+    async def _one(
+        self, request: _Request, track: Tracker, errand: Errand, terms: Terms
+    ) -> Outcome:
+        """One request, and again where the model failed and the terms allow it."""
+        earlier, retries = request.order.earlier, terms.task_retries
+        if earlier is not None:
+            request.leave_place()
+            outcome = await self._again(earlier, track)
+            redrawn = request.order.once and retries and _model_failed(outcome.error)
+            if outcome.row.state != "abandoned" and not redrawn:
                 return outcome
-        outcome = await self._draw(order, track, number, terms)
-        job = current_job()
-        for _ in range(terms.task_retries):
-            if not _model_failed(outcome.error) or job.detached:
+        outcome = await self._draw(request, request.order, track, errand)
+        before = Decimal(0)
+        for _ in range(retries):
+            if not _model_failed(outcome.error) or errand.job.detached:
                 break
             track(state="queued", note=f"the model failed; drawing it again, ${PRICE} more")
-            follower = replace(order, follows=outcome.row.id)
-            again = await self._draw(follower, track, number, terms)
-            outcome = replace(again, before=outcome.cost)
+            before += outcome.row.price
+            follower = replace(request.order, follows=outcome.row.id)
+            outcome = replace(await self._draw(request, follower, track, errand), before=before)
         return outcome
 
     async def _again(self, row: TaskRow, track: Tracker) -> Outcome:
-        """What an earlier run of the cell got; a task that still runs is joined."""
+        """What an earlier run got; a task that still runs, or is about to be sent, is joined."""
         track(state=row.state, id=row.id, task_id=row.task_id or "")
-        if row.state == "sending" or row.state in UNFINISHED:
+        if row.id in self._requests:
+            outcome = await asyncio.shield(self._requests[row.id].done)
+        elif row.state in ("queued", "sending", *UNFINISHED):
             self._begin(row, track)
             outcome = await asyncio.shield(self._under_way[row.id])
         else:
             outcome = outcomes.shown_again(row)
-        track(state=outcome.row.state)
+        track(state=outcome.row.state, **_landed(outcome))
         return replace(outcome, replayed=True)
 
-    async def _draw(self, order: Order, track: Tracker, number: int, terms: Terms) -> Outcome:
-        try:
-            row = await self._ledger.add(
-                order.request, self._account, order.cell, order.follows, order.references
-            )
-        except LedgerError as error:
-            return Outcome(_never_noted(order.request, self._account), error)
-        ticket = self._tickets[row.id] = Ticket()
+    async def _draw(
+        self, request: _Request, order: Order, track: Tracker, errand: Errand
+    ) -> Outcome:
+        """Send it, once its intent is noted, and bring its picture home."""
+        row = request.row
+        if row is None or row.id not in self._requests:
+            try:
+                [(row, _)] = await self._ledger.claim([replace(order, once=False)], self._account)
+            except LedgerError as error:
+                return self._not_noted(order, error)
+            self._expect(request, row)
+        request.ticket = request.ticket or Ticket()
         track(id=row.id)
         try:
-            return await self._in_its_turn(row, ticket, track, number, terms.budget)
-        finally:
-            del self._tickets[row.id]
-
-    async def _in_its_turn(
-        self, row: TaskRow, ticket: Ticket, track: Tracker, number: int, budget: Decimal | None
-    ) -> Outcome:
-        try:
-            await ticket.wait(self._places.acquire())
-        except RequestError as error:
-            return await self._not_accepted(row, error, track)
-        try:
-            work = self._submit_and_bring_home(row, ticket, track, number, budget)
+            work = self._submit_and_bring_home(request, row, request.ticket, track, errand)
             self._keep(row.id, asyncio.ensure_future(work))
             return await self._under_way[row.id]
         finally:
-            self._places.release()
+            del self._requests[row.id]
+
+    def _not_noted(self, order: Order, error: LedgerError) -> Outcome:
+        """The ledger would not take the intent, so that nothing is sent."""
+        account, now = self._account, time.time()
+        row = TaskRow("", "abandoned", order.request, account.origin, PRICE, now)
+        return Outcome(row, error)
 
     async def _submit_and_bring_home(
-        self, row: TaskRow, ticket: Ticket, track: Tracker, number: int, budget: Decimal | None
+        self, request: _Request, row: TaskRow, ticket: Ticket, track: Tracker, errand: Errand
     ) -> Outcome:
         try:
-            submit = self._submitter.submit(row, number, budget, track)
-            task_id = await ticket.wait(submit)
+            task_id = await ticket.wait(self._submitter.submit(row, errand, ticket, track))
         except NanoBananaError as error:
             return await self._not_accepted(row, error, track)
+        request.leave_place()
         now = self._collector.wall()
         accepted = replace(row, state="submitted", task_id=task_id, sent=now)
         outcome = await self._collector.bring_home(accepted, track, mine=True)
+        track(**_landed(outcome))
         if outcome.error is not None:
             self._submitter.breaker.note(outcome.error)
         if isinstance(outcome.error, WaitTimeout):
@@ -275,5 +403,7 @@ def _model_failed(error: NanoBananaError | None) -> bool:
     return isinstance(error, TaskFailed) and remedy is not None and remedy.retryable
 
 
-def _never_noted(request: ImageRequest, account: Account) -> TaskRow:
-    return TaskRow("", "abandoned", request, account.origin, PRICE, time.time())
+def _landed(outcome: Outcome) -> dict[str, str]:
+    """Where its first picture is, for who waits for it."""
+    files = [str(one.file) for one in outcome.row.pictures if one.file is not None]
+    return {"file": files[0]} if files and outcome.error is None else {}

@@ -25,10 +25,16 @@ class Watch:
         self._begun = self._last = clock()
         self._last_wall = wall()
         self._asleep = 0.0
+        self._slept = False
 
     @property
     def waited(self) -> float:
         return self._clock() - self._begun - self._asleep
+
+    @property
+    def has_slept(self) -> bool:
+        """Whether the machine was asleep at any time of the wait."""
+        return self._slept
 
     def slept(self, asked: float) -> bool:
         """Whether the machine was asleep since the last call, `asked` seconds ago by plan."""
@@ -36,6 +42,7 @@ class Watch:
         asleep = pacing.time_asleep(asked, now - self._last, wall - self._last_wall)
         self._last, self._last_wall = now, wall
         self._asleep += asleep or 0.0
+        self._slept = self._slept or asleep is not None
         return asleep is not None
 
 

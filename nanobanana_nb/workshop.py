@@ -27,6 +27,7 @@ from .presets import Style
 from .publishing import Publisher
 from .references import References
 from .results import Gallery, Generation, Maker, local_time, pictures_of
+from .rhythm import Rhythms
 from .rows import UNFINISHED, Account, TaskRow
 from .settings import Secret, Settings
 from .stylebook import StyleBook
@@ -68,6 +69,10 @@ class Workshop:
             resend=settings.resend,
         )
         self.ledger = Ledger(self.settings.ledger)
+        self.rhythms = Rhythms(
+            self.client, self.ledger, self.account, fixed=self.sandboxed or is_fixed(settings)
+        )
+        self._store = store_of(self.settings)
         self.runner = self._runner()
         publisher = Publisher(
             settings.publish,
@@ -78,15 +83,16 @@ class Workshop:
         self.ordering = Ordering(self.ledger, references, self.account, self.sandboxed, self.client)
 
     def _runner(self) -> TaskRunner:
-        store = store_of(self.settings)
+        store = self._store
         store.sweep(time.time())
         folders = (self.settings.home, self.settings.pictures)
         return TaskRunner(
-            Submitter(self.client, self.ledger, lambda: pictures.check_room(folders)),
+            Submitter(self.client, self.ledger, self.rhythms, lambda: pictures.check_room(folders)),
             Collector(
                 self.client,
                 self.ledger,
                 store,
+                self.rhythms,
                 forgetful=self.sandboxed,
                 embed=self.settings.embed,
             ),
@@ -97,6 +103,7 @@ class Workshop:
     async def close(self) -> None:
         """Let go of connections, file and sandbox."""
         await self.client.aclose()
+        self._store.close()
         self.ledger.close()
         if self._sandbox is not None:
             self._sandbox.close()
@@ -265,12 +272,18 @@ def schedule_of(settings: Settings) -> Schedule:
     """When to look: as the settings say, and sooner at the sandbox, which draws at once."""
     if is_sandboxed(settings):
         return Schedule(0.4, 0.2, settings.deadline, expected=2.0, backoff=0.2)
-    return Schedule(
-        settings.first_poll,
-        settings.poll_interval,
-        settings.deadline,
-        backoff=settings.backoff,
+    page = Schedule(deadline=settings.deadline, backoff=settings.backoff)
+    first, interval = settings.first_poll, settings.poll_interval
+    return replace(
+        page,
+        first_poll=page.first_poll if first is None else first,
+        poll_interval=page.poll_interval if interval is None else interval,
     )
+
+
+def is_fixed(settings: Settings) -> bool:
+    """Whether a schedule was asked for, in place of one that learns."""
+    return settings.first_poll is not None or settings.poll_interval is not None
 
 
 def _key(settings: Settings) -> Secret | None:

@@ -504,12 +504,9 @@ def test_a_doubt_can_be_settled_by_the_balance(
     assert sandbox.counts["balance"] == 3
 
 
-def test_a_task_that_waited_its_turn_is_not_old_when_it_is_sent(
-    home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_task_that_waited_its_turn_is_not_old_when_it_is_sent(home: Path) -> None:
     """Its age counts from the submit: one look each, at the time when it is done."""
-    monkeypatch.setattr("nanobanana_nb.tasks.AT_ONCE", 1)
-    with Sandbox(latency=0.3) as api:
+    with Sandbox(latency=0.3, at_once=1, reasons=True) as api:
         studio = Studio(settings_for(api.url, home, first_poll=0.8, poll_interval=0.05))
         assert not studio.wait(studio.generate("a fox", count=3)).failed
         studio.close()

@@ -23,10 +23,11 @@ from nanobanana_nb import Gallery, Generation, RequestError, Sandbox, Studio, er
 from nanobanana_nb.display import Progress
 from nanobanana_nb.studio import ASK_ABOVE
 from nanobanana_nb.submitting import DROPPED, Ticket
-from nanobanana_nb.tasks import AT_ONCE
 
 from .conftest import settings_for
 
+AT_ONCE = 8
+"""What an account takes, where it is limited."""
 FOX = Generation(
     nb.ImageRequest("a fox"), "", "", (), Decimal(0), None, datetime(2026, 1, 1, tzinfo=UTC)
 )
@@ -310,6 +311,7 @@ def test_stop_never_cuts_a_submit(studio: Studio, sandbox: Sandbox, tmp_path: Pa
 
 def test_stop_drops_what_was_not_sent_yet(slow_sandbox: Sandbox, tmp_path: Path) -> None:
     """Of twenty, those in the queue are dropped for free."""
+    slow_sandbox.at_once = AT_ONCE
     studio = Studio(settings_for(slow_sandbox.url, tmp_path / "home"))
     press_stop_when(slow_sandbox, "status")
     with pytest.raises(errors.Stopped):
@@ -347,11 +349,13 @@ def check_dropped(studio: Studio, own_id: str) -> None:
 
 def test_what_waits_for_a_place_can_be_dropped(tmp_path: Path) -> None:
     """At once, while all places are taken; what is under way is not; no place is lost."""
-    with Sandbox(latency=600) as sandbox:
+    with Sandbox(latency=600, at_once=AT_ONCE, reasons=True) as sandbox:
         studio = Studio(settings_for(sandbox.url, tmp_path / "home"))
         under_way = studio.start(studio.gallery("first", count=AT_ONCE))
         until(lambda: sandbox.counts["accepted"] == AT_ONCE)
-        one, two = (studio.start(studio.gallery("then", count=count)) for count in (1, 2))
+        one = studio.start(studio.gallery("then"))
+        until(lambda: sandbox.counts["refused"] and len(waiting(studio)) == 1)
+        two = studio.start(studio.gallery("then", count=2))
         until(lambda: len(waiting(studio)) == 3)
         for own_id in waiting(studio):
             assert studio.wait(studio.drop(own_id)) is True
@@ -365,7 +369,7 @@ def test_what_waits_for_a_place_can_be_dropped(tmp_path: Path) -> None:
         assert [studio.wait(studio.drop(one.id)) for one in sent] == [False] * AT_ONCE
         assert not studio.wait(studio.drop("nobody"))
         assert {state for (state,) in rows(tmp_path / "home")} == {"submitted", "abandoned"}
-        assert sandbox.counts["submit"] == AT_ONCE
+        assert sandbox.counts["accepted"] == AT_ONCE
         studio.close()
 
 
@@ -376,16 +380,17 @@ def test_what_waits_for_another_try_can_be_dropped(
     for _ in range(AT_ONCE):
         sandbox.fail_next("429 retry-after=60")
     job = studio.start(studio.gallery("a fox", count=AT_ONCE))
-    until(lambda: sandbox.counts["submit"] == AT_ONCE and len(waiting(studio)) == AT_ONCE)
+    until(lambda: sandbox.counts["submit"] and len(waiting(studio)) == AT_ONCE)
     assert isinstance(job.latest, Progress)
+    asked = sandbox.counts["submit"]
     for own_id in waiting(studio):
         assert studio.wait(studio.drop(own_id))
         check_dropped(studio, own_id)
     assert {str(one.error) for one in job.future.result(20)} == {DROPPED}
     assert {item.state for item in job.latest.items} == {"abandoned"}
-    assert studio._workshop.runner._places._value == AT_ONCE
+    assert studio._workshop.runner._requests == {}
     assert studio.wait(studio.spending()).ever == 0
-    assert sandbox.counts["submit"] == AT_ONCE
+    assert sandbox.counts["submit"] == asked
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -421,8 +426,7 @@ def test_what_is_dropped_is_never_sent(
         assert studio.wait(studio.get(one.id)).state == ("abandoned" if dropped else "stored")
     assert 0 < sum(told.values()) < 40
     assert sandbox.counts["accepted"] == 40 - sum(told.values())
-    assert studio._workshop.runner._places._value == AT_ONCE
-    assert studio._workshop.runner._tickets == {}
+    assert studio._workshop.runner._requests == {}
 
 
 def test_a_ticket_stays_dropped() -> None:
@@ -443,12 +447,13 @@ def test_a_ticket_stays_dropped() -> None:
 
 def test_a_job_that_is_let_go_sends_no_more(slow_sandbox: Sandbox, tmp_path: Path) -> None:
     """`start` returns at once; what was sent comes home, what was not is dropped."""
+    slow_sandbox.at_once = AT_ONCE
     studio = Studio(settings_for(slow_sandbox.url, tmp_path / "home"))
     job = studio.start(studio.gallery("a fox", count=12))
     until(lambda: slow_sandbox.counts["accepted"] == AT_ONCE)
     job.detached = True
     gallery = job.future.result(20)
-    assert len(gallery.images) == slow_sandbox.counts["submit"] == AT_ONCE
+    assert len(gallery.images) == slow_sandbox.counts["accepted"] == AT_ONCE
     assert len(gallery.failed) == 4
     studio.close()
 
@@ -496,10 +501,10 @@ def test_how_long_a_picture_takes_is_known_before_the_first(studio: Studio, tmp_
 
 def test_what_waits_is_on_the_page_as_such(tmp_path: Path) -> None:
     """Not as a failure: it says that nothing was billed yet, and has not been sent."""
-    with Sandbox(latency=600) as sandbox:
+    with Sandbox(latency=600, at_once=AT_ONCE, reasons=True) as sandbox:
         studio = Studio(settings_for(sandbox.url, tmp_path / "home"))
         studio.start(studio.gallery("a fox", count=AT_ONCE + 1))
-        until(lambda: sandbox.counts["accepted"] == AT_ONCE)
+        until(lambda: sandbox.counts["refused"] and len(waiting(studio)) == 1)
         (one,) = [g for g in studio.wait(studio.page()).generations if g.state == "queued"]
         assert (one.standing, one.sent, one.cost) == ("queued", None, Decimal(0))
         assert "nothing was billed yet" in repr(one)

@@ -38,8 +38,8 @@ def slow(slow_sandbox: Sandbox, tmp_path: Path) -> Iterator[Studio]:
 
 @pytest.fixture
 def busy(tmp_path: Path) -> Iterator[tuple[Sandbox, Studio]]:
-    """An API whose pictures take longer than any test here, and a studio on it."""
-    with Sandbox(latency=60) as api:
+    """An API that draws eight at a time, longer than any test here, and a studio on it."""
+    with Sandbox(latency=60, at_once=8, reasons=True) as api:
         made = Studio(settings_for(api.url, tmp_path / "home"))
         yield api, made
         made.close()

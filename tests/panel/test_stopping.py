@@ -22,7 +22,7 @@ def test_stop_drops_what_was_not_sent(busy: tuple[Sandbox, Studio], home: Path) 
     hand.says("3 dropped before sending, nothing billed for that.", "error")
     hand.says("8 sent already: what was sent cannot be cancelled, is paid for ($0.24)", "error")
     wait_for(lambda: "Stop waiting" not in hand.buttons())
-    assert api.counts["submit"] == 8
+    assert api.counts["accepted"] == 8
     states = [state for (state,) in rows(home)]
     assert (states.count("submitted"), states.count("abandoned")) == (8, 3)
     wait_for(lambda: len(hand.tiles()) == 8)
@@ -52,7 +52,7 @@ def test_stop_says_what_it_dropped_of_several_clicks(
     wait_for(lambda: len(hand.panel._view.jobs) == 1)
     hand.says("2 dropped before sending", "error")
     assert "8 sent already" in hand.text("error")
-    assert api.counts["submit"] == 8
+    assert api.counts["accepted"] == 8
 
 
 def test_a_single_tile_is_dropped(busy: tuple[Sandbox, Studio], home: Path) -> None:
