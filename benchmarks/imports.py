@@ -1,4 +1,4 @@
-"""Table 1: what an import adds to a live kernel that has IPython and ipywidgets already."""
+"""What an import adds to a live kernel that has IPython and ipywidgets already."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def table(samples: int) -> str:
     unit = statistics.median(sample.cpu for sample in taken[UNIT])
     rows = [_row(name, taken.get(name, []), unit) for name in NAMES]
     head = ("", "CPU ms", "wall ms", "modules", "/ httpx", "of httpx, PIL", "goal", "")
-    title = f"1. IMPORT, into a kernel with ipywidgets (fresh kernels, medians of {samples})"
+    title = f"IMPORT, into a kernel with ipywidgets (fresh kernels, medians of {samples})"
     return plain(title, head, rows)
 
 

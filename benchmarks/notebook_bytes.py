@@ -1,4 +1,4 @@
-"""Table 2: what a picture adds to the notebook file."""
+"""What a picture adds to the notebook file."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def table(pictures: int) -> str:
             _row("  IPython.display.Image", shown, ours, f">= {GOAL}", shown / ours >= GOAL),
             _row("  PIL image", pil, ours, f">= {GOAL}", pil / ours >= GOAL),
         ]
-    title = f"2. BYTES, per picture in the .ipynb (means of {pictures} pictures of 1024 x 1024)"
+    title = f"BYTES, per picture in the .ipynb (means of {pictures} pictures of 1024 x 1024)"
     least = ours * GOAL * 3 / 4 / 1e6  # base64 makes four bytes of three
     note = f"{GOAL} times is met for photo-like pictures whose PNG is larger than {least:.2f} MB."
     return f"{plain(title, ('', 'PNG kB', 'added kB', '/ ours', 'goal', ''), rows)}\n{note}"

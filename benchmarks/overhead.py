@@ -1,4 +1,4 @@
-"""Table 3: what drawing one picture after another costs, beside a loop written by hand."""
+"""What drawing one picture after another costs, beside a loop written by hand."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def table(blocks: int) -> str:
     """Medians of `blocks` processes each, taken in turns; each draws a block of pictures twice."""
     rows = [row for content in CONTENTS for row in _rows(content, blocks)]
     head = ("", "CPU ms", "/ by hand", "goal", "", "wall ms", "/ by hand", "goal", "")
-    title = f"3. OVERHEAD, per picture, {blocks * len(BLOCK)} drawn one after another"
+    title = f"OVERHEAD, per picture, {blocks * len(BLOCK)} drawn one after another"
     return plain(title, head, rows)
 
 

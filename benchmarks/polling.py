@@ -1,4 +1,4 @@
-"""Table 4: how long a finished picture waits to be seen, and how many looks that takes.
+"""How long a finished picture waits to be seen, and how many looks that takes.
 
 Simulated, as the API publishes no law of its times: 500 tasks, of which 8 are under way at any
 time, so that each is planned with what was learned from all but the last 8. The first 50 are not
@@ -93,7 +93,7 @@ REGIMES = (
 def table(seeds: int) -> str:
     """Means over `seeds` runs of each regime; a seed takes about 20 s."""
     head = ("", "delay s", "looks", "/ page's delay", "goal", "", "cost / best", "goal", "")
-    title = f"4. POLLING, simulated; the cost is the delay and {PRICE} s a look"
+    title = f"POLLING, simulated; the cost is the delay and {PRICE} s a look"
     return plain(title, head, [row for regime in REGIMES for row in _rows(regime, seeds)])
 
 

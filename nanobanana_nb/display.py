@@ -318,12 +318,13 @@ def gallery_card(
     """
     shared, folder = in_common(cards)
     cells = "".join(
-        f'<div style="flex:0 1 {_SIDE}px;min-width:120px;overflow-wrap:anywhere">'
+        f'<div style="min-width:0;max-width:{_SIDE}px;overflow-wrap:anywhere">'
         f"{_cell(number, card, shared)}</div>"
         for number, card in cards
         if not card.problem
     )
-    grid = f'<div style="display:flex;flex-wrap:wrap;gap:12px;align-items:flex-start">{cells}</div>'
+    columns = "grid-template-columns:repeat(auto-fill,minmax(min(186px,45%),1fr))"
+    grid = f'<div style="display:grid;{columns};gap:12px;align-items:start">{cells}</div>'
     top = top_line(headline, dotted(*shared, price, folder))
     left_out = _quiet([more] if more else [], margin=8)
     bundle: Bundle = {

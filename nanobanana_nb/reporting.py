@@ -13,7 +13,7 @@ from . import display
 from .models import PRICE
 from .portal import Job, current_job
 
-LANDED: Final = 12
+LANDED: Final = 16
 """Pictures that are shown while others are awaited: the latest."""
 
 

@@ -19,7 +19,7 @@ REDRAW: Final = 0.5
 """Seconds between two drawings."""
 TILE: Final = 168
 """Pixels of a picture that is shown while others are awaited: sharp on a fine screen."""
-TILE_BYTES: Final = 9_000
+TILE_BYTES: Final = 6_000
 
 
 class Screen:

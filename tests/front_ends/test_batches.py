@@ -80,7 +80,7 @@ def test_pictures_land_while_others_are_drawn(
     looking.OPENERS[front_end](page, server, put(server, api, name, named=theme == "dark"), theme)
     pages.start_all(page)
     bar = page.locator(".jp-OutputArea").get_by_role("progressbar")
-    expect(pages.images(page)).to_have_count(12, timeout=60_000)
+    expect(pages.images(page)).to_have_count(16, timeout=60_000)
     expect(bar).to_be_visible()
     looking.shoot_whole(page, shot, f"{name}-progress")
     pages.wait_idle(page)
