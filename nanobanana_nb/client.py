@@ -246,7 +246,11 @@ class Client:
         length = 0
         limit = asyncio.timeout(DOWNLOAD_TIME)
         try:
-            async with limit, contextlib.aclosing(self._pieces(url)) as pieces:
+            async with (
+                self._lanes.take("fetch"),
+                limit,
+                contextlib.aclosing(self._pieces(url)) as pieces,
+            ):
                 async for piece in pieces:
                     write(piece)
                     length += len(piece)
@@ -289,7 +293,7 @@ class Client:
         pool: _Connections | None = None
         try:
             pool = await self._http("fetch")
-            async with self._lanes.take("fetch"), pool, self._get(pool.http, url) as response:
+            async with pool, self._get(pool.http, url) as response:
                 _check(response, url)
                 length = 0
                 async for piece in response.aiter_raw():

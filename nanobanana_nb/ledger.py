@@ -15,7 +15,7 @@ import random
 import secrets
 import sqlite3
 import time
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from decimal import Decimal
@@ -111,12 +111,16 @@ class Ledger:
         """
         with self._transaction() as db:
             known = self._latest([one.cell for one in intents if one.once and one.cell])
-            return [
-                (known[one.cell], False)
-                if one.once and one.cell in known
-                else (self._queue(db, one, account), True)
-                for one in intents
-            ]
+            claimed = []
+            for one in intents:
+                if one.once and one.cell in known and known[one.cell].id != one.follows:
+                    claimed.append((known[one.cell], False))
+                    continue
+                row = self._queue(db, one, account)
+                claimed.append((row, True))
+                if one.once and one.cell:
+                    known[one.cell] = row
+            return claimed
 
     @_in_writer
     def send(self, id: str, budget: Decimal | None = None) -> None:  # noqa: A002
@@ -254,6 +258,26 @@ class Ledger:
                 "WHERE id = ? AND state = 'queued' AND owner = ?",
                 [(why, now, id_, self._me) for id_ in ids],
             )
+
+    @_in_writer
+    def settle(self, alive: Collection[str], unbilled: Collection[str]) -> None:
+        """End what is `queued` or `sending` here though nobody is at it: `abandoned`, or `unknown`
+        where it was sent and is not surely `unbilled`."""
+        ours = "owner = ? AND lease IS NOT NULL AND state IN ('queued', 'sending')"
+        found = self._connection.execute(f"SELECT id, state FROM task WHERE {ours}", (self._me,))  # noqa: S608
+        left = [(id_, state) for id_, state in found if id_ not in alive]
+        if not left:
+            return
+        now = self._clock()
+        with self._transaction() as db:
+            for id_, state in left:
+                doubtful = state == "sending" and id_ not in unbilled
+                ended = "unknown" if doubtful else "abandoned"
+                db.execute(
+                    "UPDATE task SET state = ?, changed = ?, lease = NULL, "
+                    "day = CASE WHEN ? THEN day END WHERE id = ?",
+                    (ended, now, doubtful, id_),
+                )
 
     @_in_writer
     def ready(

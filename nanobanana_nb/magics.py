@@ -124,6 +124,11 @@ class NanoBananaMagics(Magics):
             print(prompting.batch_usage())  # noqa: T201
             return None
         names = self._names(local_ns or {})
+        if given.get("output", "-") == order.prompt:
+            raise RequestError(
+                f"-o {order.prompt} would replace what the batch is drawn from, so nothing was "
+                "sent; give another name."
+            )
         options = self._options(order, names)
         # For all of them; what a line says itself counts more.
         options = cast("Options", {n: v for n, v in options.items() if v not in ("", [])})

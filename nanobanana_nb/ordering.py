@@ -12,6 +12,7 @@ from typing import Any
 from . import replay
 from .cells import Cell
 from .client import Client
+from .errors import RequestError
 from .ledger import Ledger
 from .models import ImageRequest
 from .references import Look, References
@@ -76,13 +77,29 @@ class Ordering:
             keys.append(replay.key_at(where, one.request, contents, self.account))
         known = {} if new else await self.ledger.latest_of(keys)
         return [
-            Order(one.request, key, once=not new, earlier=self._standing(known.get(key)))
+            Order(
+                one.request,
+                key,
+                references=_contents(one, found),
+                once=not new,
+                earlier=self._standing(known.get(key)),
+            )
             for one, key in zip(wanted, keys, strict=True)
         ]
 
     async def linked(self, orders: Sequence[Order], wanted: Sequence[Wanted]) -> list[Order]:
-        """The orders of a batch, with the links of their references where they may be sent."""
-        return await self._linked(orders, wanted, await self._found(wanted))
+        """The orders of a batch, with the links of their references where they may be sent.
+
+        Raises `RequestError` where a reference is no longer what it was.
+        """
+        found = await self._found(wanted)
+        for order, one in zip(orders, wanted, strict=True):
+            if order.references != _contents(one, found):
+                raise RequestError(
+                    "A picture to go by has changed since the batch was planned, so nothing was "
+                    "sent; plan it again."
+                )
+        return await self._linked(orders, wanted, found)
 
     async def _linked(
         self, orders: Sequence[Order], wanted: Sequence[Wanted], found: Mapping[Any, _Found]

@@ -73,13 +73,15 @@ def _reduced(image: Image.Image, side: int) -> Image.Image:
 
 def _within(limit: int, image: Image.Image) -> bytes:
     """A JPEG of so many bytes, as good as it can be; nothing where it would look too bad."""
-    quality = min(_BEST, _fitting(_USUAL, _expected(image) / limit))
+    quality = max(_WORST, min(_BEST, _fitting(_USUAL, _expected(image) / limit)))
     while quality >= _WORST:
         data = _jpeg(image, quality)
         if len(data) <= limit:
             return data
-        quality = min(quality - 1, _fitting(quality, len(data) / limit))
-    return b""
+        fits = max(_WORST, _fitting(quality, len(data) / limit))
+        quality = min(quality - 1, fits)
+    data = _jpeg(image, _WORST, optimize=True)
+    return data if len(data) <= limit else b""
 
 
 def _expected(image: Image.Image) -> int:
@@ -90,9 +92,9 @@ def _expected(image: Image.Image) -> int:
     return int(_HEAD + share * (len(_jpeg(middle, _USUAL)) - _HEAD))
 
 
-def _jpeg(image: Image.Image, quality: int) -> bytes:
+def _jpeg(image: Image.Image, quality: int, *, optimize: bool = False) -> bytes:
     buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=quality)
+    image.save(buffer, "JPEG", quality=quality, optimize=optimize)
     return buffer.getvalue()
 
 

@@ -13,6 +13,8 @@ from . import display
 from .models import PRICE
 from .portal import Job, current_job
 
+_NAMED: Final = 12
+"""Tasks that are called by their ids."""
 LANDED: Final = 16
 """Pictures that are shown while others are awaited: the latest."""
 
@@ -103,6 +105,10 @@ def what_goes_on(progress: display.Progress | None) -> str:
             f"{_going_on('Attempt', [item.id for item in unclear])}, its answer still on the way; "
             "%nanobanana_resume or nb.resume() shows what came of it."
         )
+    waiting = sum(item.state in ("queued", "abandoned") for item in items)
+    if parts and waiting:
+        were = f"{waiting:,} {'was' if waiting == 1 else 'were'}"
+        parts.append(f"{were} not sent and not billed.")
     return " ".join(parts or ["Nothing was sent, nothing was billed."])
 
 
@@ -113,4 +119,6 @@ def _going_on(what: str, names: Sequence[str]) -> str:
 
 
 def _named(what: str, names: Sequence[str]) -> str:
-    return f"{what}{'s' if len(names) > 1 else ''} {', '.join(names)}"
+    shown = ", ".join(names[:_NAMED])
+    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+    return f"{what}{'s' if len(names) > 1 else ''} {shown}{more}"

@@ -67,7 +67,7 @@ class TaskRow:
 class Intent:
     """One request to draw, before it is noted. `cell` is its replay key, `follows` the task that it
     stands in for; `references` are the contents of what it is drawn from. `once`: not where another
-    task has its key already."""
+    task than that has its key already."""
 
     request: ImageRequest
     cell: str | None = None

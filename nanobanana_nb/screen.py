@@ -7,6 +7,7 @@ in the wrong cell: async.md, "background thread".)
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import sys
 import time
@@ -79,8 +80,10 @@ class Screen:
         known, self._tiles = self._tiles, {}
         for number in sorted(progress.landed):
             if number not in known:
-                preview = progress.preview(Path(progress.items[number].file))
-                known[number] = previews.shrink(preview, TILE, TILE_BYTES)
+                known[number] = b""
+                with contextlib.suppress(OSError, ValueError, SyntaxError):  # a broken file
+                    preview = progress.preview(Path(progress.items[number].file))
+                    known[number] = previews.shrink(preview, TILE, TILE_BYTES)
             self._tiles[number] = known[number]
         return [(number, tile) for number, tile in self._tiles.items() if tile]
 

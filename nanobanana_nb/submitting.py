@@ -16,6 +16,7 @@ from decimal import Decimal
 from typing import Any, Final, TypeVar
 
 from . import outcomes, protocol
+from .admission import Load
 from .client import Client, chance
 from .errors import (
     LedgerError,
@@ -39,6 +40,8 @@ IMPATIENT: Final = 20.0
 """Seconds for which an API is asked that is busy without any task of ours,"""
 PATIENT: Final = 150.0
 """and for which it is asked if it took one lately."""
+LOST: Final = 4
+"""Answers in a row that got lost."""
 LATELY: Final = 600.0
 """Seconds."""
 NOTE_TRIES: Final = 5
@@ -54,6 +57,7 @@ class Breaker:
 
     def __init__(self) -> None:
         self._orders = 0
+        self._lost = 0
         self._stopped_until = 0
         self._reason: NanoBananaError | None = None
 
@@ -66,6 +70,22 @@ class Breaker:
         """Stop all orders so far, if the error is of that kind."""
         if outcomes.stops_the_queue(error):
             self.stop(error)
+
+    def lost_one(self) -> None:
+        """An answer got lost: what goes on like that may bill a whole queue for nothing."""
+        self._lost += 1
+        if self._lost >= LOST:
+            self.stop(
+                RequestError(
+                    f"{self._lost} submits in a row got no answer and may have been billed, so no "
+                    "more are sent; nothing was billed for this one. %nanobanana_balance tells "
+                    "what was billed."
+                )
+            )
+
+    def accepted(self) -> None:
+        """The API has taken a task, and said so."""
+        self._lost = 0
 
     def stop(self, error: NanoBananaError) -> None:
         """Stop all orders so far."""
@@ -186,6 +206,8 @@ class Submitter:
     breaker: Breaker = field(default_factory=Breaker)
     pace: Pace = field(default_factory=Pace)
     standstill: Standstill = field(default_factory=Standstill)
+    unbilled: set[str] = field(default_factory=set)
+    """Tasks that the API surely did not take, though the ledger would not note that."""
 
     def stopped(self, errand: Errand) -> NanoBananaError | None:
         """Why nothing more of an errand may be sent, if so."""
@@ -216,7 +238,11 @@ class Submitter:
                 if tries >= protocol.submit_tries(answer):
                     await self._end(row, "rejected", str(answer), track)
                     raise answer
-                await self.ledger.move(row.id, "queued", day=None, sent=None)
+                try:
+                    await self.ledger.move(row.id, "queued", day=None, sent=None)
+                except LedgerError:
+                    self.unbilled.add(row.id)
+                    raise
             self._pause(answer, tries, track)
 
     async def _turn(
@@ -252,14 +278,19 @@ class Submitter:
         How often in a row it was refused with nothing under way; raises where that is enough.
         """
         reason, looks = protocol.reason_of(refusal), self.rhythms.looks_since()
-        known, under_way = await self.ledger.refused(row.id, reason, refusal.retry_after, looks)
+        try:
+            known, under_way = await self.ledger.refused(row.id, reason, refusal.retry_after, looks)
+        except LedgerError:
+            self.unbilled.add(row.id)
+            raise
         self.rhythms.admission = known
         self.rhythms.turns.changed()
         if self.standstill.lasts(under_way, refusals):
             self.breaker.stop(refusal)
             await self._end(row, "rejected", str(refusal), track)
             raise refusal
-        busy = "" if under_way else "the API is busy, trying again soon"
+        pause = known.wait(Load(), time.time())
+        busy = f"the API is busy, trying again in {pause:.0f} s" if not under_way else ""
         track(state="queued", note=busy)
         return 0 if under_way else refusals
 
@@ -273,6 +304,7 @@ class Submitter:
             raise
         except SubmitUnknown as error:
             error.attempt_id = row.id
+            self.breaker.lost_one()
             await self._end(row, "unknown", str(error), track)
             raise
         except NanoBananaError as error:
@@ -285,6 +317,7 @@ class Submitter:
         track(state="submitted", task_id=task_id)
         await self._note(row, task_id)
         self.standstill.accepted()
+        self.breaker.accepted()
         return task_id
 
     async def _note(self, row: TaskRow, task_id: str) -> None:

@@ -35,6 +35,8 @@ from .reporting import Report, Tracker
 from .rows import UNFINISHED, Account, Intent, TaskRow
 from .submitting import DROPPED, Errand, Submitter, Ticket
 
+INTENTS: Final = 3
+"""How often a request that was not sent is noted anew."""
 AHEAD: Final = 8
 """Requests of one call that wait to be sent next; how many are under way the API decides."""
 CLAIMED: Final = 500
@@ -64,14 +66,16 @@ class Terms:
 class _Request:
     """An order that waits or is under way, and `done`: how it ended, for whoever joins it.
 
-    `row` is its intent, once that is noted; `ticket` its claim to be sent, once that is its turn.
+    `row` is its intent, once that is noted; `ticket` its claim to be sent, once that is its turn;
+    `priced` says whether its price was told and so may be spent.
     """
 
-    __slots__ = ("_leave", "done", "number", "order", "row", "ticket")
+    __slots__ = ("_leave", "done", "number", "order", "priced", "row", "ticket")
 
     def __init__(self, number: int, order: Order) -> None:
         self.number = number
         self.order = order
+        self.priced = order.earlier is None
         self.row: TaskRow | None = None
         self.ticket: Ticket | None = None
         self._leave: Callable[[], None] | None = None
@@ -111,6 +115,7 @@ class TaskRunner:
         self._rhythms = collector.rhythms
         self._preview = collector.store.preview
         self._requests: dict[str, _Request] = {}
+        self._claiming = 0
         self._collecting = asyncio.Semaphore(COLLECTED_AT_ONCE)
         self._under_way: dict[str, asyncio.Task[Outcome]] = {}
         self._watching: asyncio.Task[None] | None = None
@@ -126,8 +131,10 @@ class TaskRunner:
     async def draw(self, orders: Sequence[Order], terms: Terms) -> list[Outcome]:
         """Submit every request and bring its pictures home, side by side, in their order."""
         errand = Errand(self._submitter.breaker.order(), current_job(), terms.budget)
-        for mode in {order.request.mode for order in orders}:
-            await self._rhythms.remember(mode)
+        with contextlib.suppress(LedgerError):
+            await self._settle()
+            for mode in {order.request.mode for order in orders}:
+                await self._rhythms.remember(mode)
         report = self._report(orders)
         self.watch()
         requests = await self._claimed(orders, report)
@@ -167,7 +174,7 @@ class TaskRunner:
         for start in range(0, len(new), CLAIMED):
             some = new[start : start + CLAIMED]
             try:
-                rows = await self._ledger.claim([one.order for one in some], self._account)
+                rows = await self._claim([one.order for one in some])
             except LedgerError as error:
                 for one in some:
                     one.done.set_result(self._not_noted(one.order, error))
@@ -176,7 +183,7 @@ class TaskRunner:
                 if is_new:
                     self._expect(one, row)
                 else:
-                    one.order = replace(one.order, earlier=row)
+                    one.order, one.priced = replace(one.order, earlier=row), True
             report.name({one.number: one.row.id for one in some if one.row is not None})
         return requests
 
@@ -188,8 +195,12 @@ class TaskRunner:
     async def _work(self, request: _Request, track: Tracker, errand: Errand, terms: Terms) -> None:
         """Look after one request to its end."""
         try:
-            request.done.set_result(await self._one(request, track, errand, terms))
-        except Exception as error:  # noqa: BLE001 - it is raised again where it is waited for
+            outcome = await self._one(request, track, errand, terms)
+            if not request.done.done():  # else nobody waits for it any more
+                request.done.set_result(outcome)
+        except Exception as error:
+            if request.done.done():
+                raise
             request.done.set_exception(error)
         finally:
             request.leave_place()
@@ -256,10 +267,15 @@ class TaskRunner:
             self._watching = asyncio.ensure_future(self._watch())
 
     async def _watch(self) -> None:
+        looked = self._collector.wall()
         while True:
             with contextlib.suppress(LedgerError):  # a full disk: the next round tries again
+                await self._settle()
                 if self._under_way:
                     await self._ledger.renew()
+                before, looked = looked, self._collector.wall()
+                if abs(looked - before) > LEASE:  # asleep: others may wake up a little later
+                    await asyncio.sleep(LEASE / 3)
                 for row in await self._ledger.recover(self._account):
                     if row.state == "unknown":
                         self._came_back.append(outcomes.of(row))
@@ -278,24 +294,42 @@ class TaskRunner:
     async def _one(
         self, request: _Request, track: Tracker, errand: Errand, terms: Terms
     ) -> Outcome:
-        """One request, and again where the model failed and the terms allow it."""
-        earlier, retries = request.order.earlier, terms.task_retries
-        if earlier is not None:
-            request.leave_place()
-            outcome = await self._again(earlier, track)
-            redrawn = request.order.once and retries and _model_failed(outcome.error)
-            if outcome.row.state != "abandoned" and not redrawn:
-                return outcome
-        outcome = await self._draw(request, request.order, track, errand)
-        before = Decimal(0)
-        for _ in range(retries):
-            if not _model_failed(outcome.error) or errand.job.detached:
+        """What an earlier run got for a request, or a picture; and again where the model failed
+        and the terms allow it, or where whoever was to send it has not."""
+        order, left, before = request.order, terms.task_retries, Decimal(0)
+        outcome = await self._begun(request, order, track, errand)
+        for _ in range(INTENTS + left):
+            if errand.job.detached:
                 break
-            track(state="queued", note=f"the model failed; drawing it again, ${PRICE} more")
-            before += outcome.row.price
-            follower = replace(request.order, follows=outcome.row.id)
-            outcome = replace(await self._draw(request, follower, track, errand), before=before)
-        return outcome
+            if left and model_failed(outcome.error) and (order.once or not outcome.replayed):
+                track(state="queued", note=f"the model failed; drawing it again, ${PRICE} more")
+                left -= 1
+                before += Decimal(0) if outcome.replayed else outcome.row.price
+                order = replace(order, follows=outcome.row.id)
+            elif not _given_up(outcome, request.priced):
+                break
+            outcome = await self._begun(request, replace(order, earlier=None), track, errand)
+        return replace(outcome, before=before)
+
+    async def _begun(
+        self, request: _Request, order: Order, track: Tracker, errand: Errand
+    ) -> Outcome:
+        """A request sent and brought home, its intent noted first; or what another task with its
+        key comes to."""
+        row, is_new = request.row, True
+        if order.earlier is not None:
+            row, is_new = order.earlier, False
+        elif row is None or row.id not in self._requests:
+            try:
+                row, is_new = await self._claim_one(order)
+            except LedgerError as error:
+                return self._not_noted(order, error)
+            if is_new:
+                self._expect(request, row)
+        if not is_new:
+            request.leave_place()
+            return await self._again(row, track)
+        return await self._draw(request, row, track, errand)
 
     async def _again(self, row: TaskRow, track: Tracker) -> Outcome:
         """What an earlier run got; a task that still runs, or is about to be sent, is joined."""
@@ -311,16 +345,9 @@ class TaskRunner:
         return replace(outcome, replayed=True)
 
     async def _draw(
-        self, request: _Request, order: Order, track: Tracker, errand: Errand
+        self, request: _Request, row: TaskRow, track: Tracker, errand: Errand
     ) -> Outcome:
-        """Send it, once its intent is noted, and bring its picture home."""
-        row = request.row
-        if row is None or row.id not in self._requests:
-            try:
-                [(row, _)] = await self._ledger.claim([replace(order, once=False)], self._account)
-            except LedgerError as error:
-                return self._not_noted(order, error)
-            self._expect(request, row)
+        """Send it and bring its picture home."""
         request.ticket = request.ticket or Ticket()
         track(id=row.id)
         try:
@@ -329,6 +356,28 @@ class TaskRunner:
             return await self._under_way[row.id]
         finally:
             del self._requests[row.id]
+
+    async def _claim(self, orders: Sequence[Order]) -> list[tuple[TaskRow, bool]]:
+        """The intents of orders, noted; while that goes on, nothing here is taken for left over."""
+        self._claiming += 1
+        try:
+            return await self._ledger.claim(orders, self._account)
+        finally:
+            # Once the rows are known here: after the step that this is awaited in.
+            asyncio.get_running_loop().call_soon(self._claimed_now)
+
+    def _claimed_now(self) -> None:
+        self._claiming -= 1
+
+    async def _claim_one(self, order: Order) -> tuple[TaskRow, bool]:
+        [claimed] = await self._claim([order])
+        return claimed
+
+    async def _settle(self) -> None:
+        """Put an end to what a full disk or a locked ledger has left behind here."""
+        if not self._claiming:
+            alive = {*self._requests, *self._under_way}
+            await self._ledger.settle(alive, self._submitter.unbilled)
 
     def _not_noted(self, order: Order, error: LedgerError) -> Outcome:
         """The ledger would not take the intent, so that nothing is sent."""
@@ -397,7 +446,17 @@ class TaskRunner:
         task.add_done_callback(lambda _: self._under_way.pop(id_, None))
 
 
-def _model_failed(error: NanoBananaError | None) -> bool:
+def _given_up(outcome: Outcome, priced: bool) -> bool:
+    """Whether a request was not sent by who was to send it, and is to be sent after all: a kernel
+    that has ended or took us for dead, or, where its price was told here, a call that was stopped.
+    """
+    row, lost = outcome.row, isinstance(outcome.error, LedgerError)
+    if row.state != "abandoned" or not (outcome.replayed or lost):
+        return False
+    return not row.error or (outcome.replayed and priced)
+
+
+def model_failed(error: NanoBananaError | None) -> bool:
     """Whether the same request may well succeed as a new, paid task."""
     remedy = FAIL_CODES.get(getattr(error, "code", ""))
     return isinstance(error, TaskFailed) and remedy is not None and remedy.retryable

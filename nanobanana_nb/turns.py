@@ -35,8 +35,9 @@ def load(db: sqlite3.Connection, whose: Whose, now: float, besides: str) -> Load
     counted = dict(
         db.execute(
             "SELECT state, COUNT(*) FROM task WHERE state IN ('sending', 'submitted') "
-            "AND origin = ? AND account = ? AND sent > ? AND id <> ? GROUP BY state",
-            (*whose, now - FORGOTTEN, besides),
+            "AND origin = ? AND account = ? AND sent > ? AND id <> ? "
+            "AND (state = 'submitted' OR lease > ?) GROUP BY state",
+            (*whose, now - FORGOTTEN, besides, now),
         ).fetchall()
     )
     return Load(sending=counted.get("sending", 0), running=counted.get("submitted", 0))

@@ -87,14 +87,15 @@ def test_a_new_kernel_learns_from_the_ledger(ledger: Ledger) -> None:
 
 
 def test_it_is_remembered_once(ledger: Ledger) -> None:
-    """Each call asks for it; what was learned since is not mixed with what it was learned from."""
+    """Each call asks for it, and what was learned since is neither lost nor learned twice."""
 
     async def main() -> None:
         await drawn(ledger, about(30))
         learned = rhythms(ledger)
-        for _ in range(3):
-            await learned.remember(DRAW)
-        assert learned.of(DRAW).schedule().forecast.samples == (about(30),)
+        await learned.remember(DRAW)
+        learned.learn(DRAW, about(5))
+        await learned.remember(DRAW)
+        assert learned.of(DRAW).schedule().forecast.samples == (about(30), about(5))
 
     asyncio.run(main())
 
@@ -263,6 +264,11 @@ def test_a_look_waits_only_where_looks_count(ledger: Ledger, clock: Clock) -> No
         clock.now += await ledger.look_in_turn(API)
         await learned.turn()
         assert await ledger.look_in_turn(API) > 0
+        waiting = asyncio.ensure_future(learned.turn())
+        for _ in range(5):
+            await ledger.admission(API)
+        assert not waiting.done()
+        waiting.cancel()
 
     asyncio.run(main())
 
@@ -296,6 +302,7 @@ def test_who_waits_is_woken_by_a_change(monkeypatch: pytest.MonkeyPatch) -> None
 
     async def main() -> None:
         turns = Turns()
+        monkeypatch.setattr(rhythm, "AGAIN", 3_600.0)
         resting = asyncio.ensure_future(turns.rest(3_600.0))
         await asyncio.sleep(0)
         assert not resting.done()

@@ -269,8 +269,11 @@ def test_stop_of_a_call_names_the_task(kernel: Kernel, api: Sandbox) -> None:
     assert pressed.seconds < AT_ONCE
 
 
-def test_stop_drops_what_was_not_sent(kernel: Kernel, api: Sandbox) -> None:
+def test_stop_drops_what_was_not_sent(
+    kernel: Kernel, api: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Of twenty, those in the queue are never sent, and cost nothing."""
+    monkeypatch.setattr(api, "at_once", 8)
     before = set(states(kernel))
     pressed = Pressed(kernel, api, "%nanobanana -n 20 a fox", 0.5)
     assert pressed.reply.ename == "Stopped"

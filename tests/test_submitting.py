@@ -128,4 +128,4 @@ def test_what_waits_is_ended_when_its_ticket_is_dropped() -> None:
             await ticket.wait(asyncio.Event().wait())
         assert await Ticket().wait(asyncio.sleep(0, "done")) == "done"
 
-    asyncio.run(main())
+    asyncio.run(asyncio.wait_for(main(), 30))

@@ -211,14 +211,21 @@ def test_what_one_piece_has_finished_stays(notes: Notes, alone: bool) -> None:
 
 def test_what_spoils_a_commit_for_all_is_done_again_one_by_one(notes: Notes) -> None:
     """Where it cannot be told which piece it was, each is tried by itself, and only the guilty
-    ones are told; what is innocent is kept, once."""
+    ones are told; what is innocent is kept, once, even if it suffered from the others before."""
+
+    def alone() -> str:
+        if notes.writer._connection.execute("SELECT 1 FROM remark").fetchone():
+            raise ValueError("somebody else's remark")
+        return "alone"
+
     futures = notes.at_once(
         functools.partial(notes.note, "a"),
         notes.orphan,
+        alone,
         functools.partial(notes.note, "b"),
         notes.orphan,
     )
-    assert [outcome(future) for future in futures] == ["a", ORPHAN, "b", ORPHAN]
+    assert [outcome(future) for future in futures] == ["a", ORPHAN, "alone", "b", ORPHAN]
     assert notes.names() == ["a", "b"]
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from nanobanana_nb import Generation, Studio
+from nanobanana_nb import ledger as ledger_module
 from nanobanana_nb.panel import Panel
 from nanobanana_nb.panel.gallery import PAGE
 
@@ -34,9 +35,13 @@ def test_opening_reads_one_page(
     filled(home, count, pictures=30)
     studio.wait(studio.version())
     read, asked = opens(monkeypatch), []
-    ledger = studio._workshop.ledger
-    given = ledger._row
-    monkeypatch.setattr(ledger, "_row", lambda found: asked.append(found["id"]) or given(found))
+    given = ledger_module._row
+
+    def counted(found: dict[str, object], *more: object) -> object:
+        asked.append(found["id"])
+        return given(found, *more)
+
+    monkeypatch.setattr(ledger_module, "_row", counted)
     hand = opened(studio)
     hand.shows(12)
     wait_for(lambda: "Balance" in hand.text("money"))

@@ -321,7 +321,7 @@ def test_an_api_that_is_busy_for_long(sandbox: Sandbox, home: Path) -> None:
     studio = Studio(settings_for(sandbox.url, home, backoff=30.0))
     hand = opened(studio)
     for _ in range(9):
-        sandbox.fail_next("429")
+        sandbox.fail_next("429 retry-after=30")
     hand.draw("a fox")
     hand.says("the API is busy, trying again in", "picture")
     hand.says("the API is busy", "shown")
