@@ -14,7 +14,7 @@ lab: $(VENV)/lab.stamp
 	$(BIN)/jupyter lab $(ROOT) notebooks/quickstart.ipynb
 
 test: check
-	$(BIN)/python -m pytest -m "not nightly" -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m "not nightly" -n 3 --dist loadfile
 
 test-all: check
 	$(BIN)/python -m pytest

@@ -47,6 +47,8 @@ FASTEST_PACE: Final = 0.02
 """Seconds from call to call; the slowest is `LONGEST`."""
 MARGIN: Final = 0.98
 """Of the rate that was counted."""
+FORGIVEN: Final = 1000
+"""Calls without a refusal, the pace quickening all the while, after which there is no such rate."""
 SURE: Final = 4
 """Calls from one refusal to the next, from which on they tell the rate,"""
 SURE_AFTER: Final = 2.0
@@ -275,7 +277,10 @@ class Admission:
 
     def _counting(self, calls: int, polls: int = 0) -> Admission:
         more = calls + polls if self.polls_count else calls
-        return replace(self, counted=max(0, self.counted + more))
+        counted = max(0, self.counted + more)
+        if self.pace is not None and counted > FORGIVEN:
+            return replace(self, pace=None, counted_pace=None, counted_from=None, polls_count=False)
+        return replace(self, counted=counted)
 
     def _counting_polls(self, now: float) -> Admission:
         """What was counted without them is void, and so is a limit that may have been theirs."""

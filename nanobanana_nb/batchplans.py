@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from . import display
+from . import display, outcomes
 from .batches import Key
 from .models import PRICE
 from .ordering import Wanted
 from .rows import TaskRow
-from .tasks import Order
+from .tasks import Order, model_failed
 
 _WORDS = (
     ("there", "there already"),
@@ -27,12 +27,14 @@ class BatchPlan:
     keys: tuple[Key, ...]
     wanted: tuple[Wanted, ...]
     orders: tuple[Order, ...]
+    task_retries: int = 0
     money: str = ""
 
     @property
     def missing(self) -> int:
-        """How many are to be drawn."""
-        return sum(order.earlier is None for order in self.orders)
+        """How many are to be drawn: those of which nothing is there, and with `task_retries` those
+        that the model failed at."""
+        return sum(one.earlier is None or self._is_redrawn(one.earlier) for one in self.orders)
 
     @property
     def text(self) -> str:
@@ -40,12 +42,23 @@ class BatchPlan:
         count = len(self.orders)
         pictures = "picture" if count == 1 else "pictures"
         cost = f"{display.money(PRICE * self.missing)}{self.money}"
+        if (most := self._most()) > self.missing:
+            cost += f", up to {display.money(PRICE * most)} with retries"
         if self.missing == count:
             return f"{count:,} {pictures}, {cost}"
-        found = Counter(_standing(one.earlier) for one in self.orders if one.earlier is not None)
+        rows = [one.earlier for one in self.orders if one.earlier is not None]
+        found = Counter(_standing(row) for row in rows if not self._is_redrawn(row))
         told = [f"{found[what]:,} {words}" for what, words in _WORDS if found[what]]
         to_draw = f"{self.missing:,} of {count:,} {pictures} to draw, {cost}"
         return " · ".join((to_draw, *told))
+
+    def _most(self) -> int:
+        """Pictures that are paid at most: a retry that was asked for begins with those failed."""
+        new = sum(order.earlier is None for order in self.orders)
+        return new * (1 + self.task_retries) + (self.missing - new) * self.task_retries
+
+    def _is_redrawn(self, row: TaskRow) -> bool:
+        return self.task_retries > 0 and model_failed(outcomes.of(row).error)
 
 
 def _standing(row: TaskRow) -> str:

@@ -526,7 +526,12 @@ class Studio:
         orders = await workshop.ordering.to_batch(wanted, place, new=new)
         keys = tuple(entry.key for entry in entries)
         money = " of sandbox money" if self.sandboxed else ""
-        return BatchPlan(keys, tuple(wanted), tuple(orders), money)
+        retries = self._retries(options)
+        return BatchPlan(keys, tuple(wanted), tuple(orders), retries, money)
+
+    def _retries(self, options: Options) -> int:
+        given = options.get("task_retries")
+        return self.settings.task_retries if given is None else given
 
     def _wanted_of(self, entries: Sequence[Entry], options: Options) -> list[Wanted]:
         """What the entries ask for, each with the options that it does not say itself."""

@@ -74,7 +74,7 @@ class Breaker:
     def lost_one(self) -> None:
         """An answer got lost: what goes on like that may bill a whole queue for nothing."""
         self._lost += 1
-        if self._lost >= LOST:
+        if self._lost >= LOST and self.reason(self._orders) is None:
             self.stop(
                 RequestError(
                     f"{self._lost} submits in a row got no answer and may have been billed, so no "

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nanobanana_nb.admission import LONGEST, LONGEST_PROBE, MOST_AT_ONCE, Admission, Load
+from nanobanana_nb.admission import FORGIVEN, LONGEST, LONGEST_PROBE, MOST_AT_ONCE, Admission, Load
 
 NOW = 1.7e9
 DAY = 86_400.0
@@ -393,3 +393,13 @@ def refused(known: Admission, running: int, reason: str, now: float = NOW) -> Ad
     """One is sent beside so many, and refused."""
     load = Load(0, running)
     return known.sent(load, now).refused(load, now, now, 0.5, reason)
+
+
+def test_a_rate_that_is_never_met_again_is_forgotten() -> None:
+    """A stray refusal does not slow an account, or pace its looks, for good."""
+    known = Admission().look_refused(NOW, 0.5)
+    known = refused(known, 3, "rate", NOW + 1)
+    assert known.polls_count
+    for call in range(FORGIVEN + 1):
+        known = accepted(known, 3)
+        assert (known.pace is None) == (not known.polls_count) == (call == FORGIVEN)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import nanobanana_nb as nb
 from nanobanana_nb import Sandbox, Studio, errors
@@ -178,8 +179,55 @@ def test_failures_are_shown_again_and_drawn_again_when_asked(
     shown = batch(studio, asked)
     assert sandbox.counts["accepted"] == 2
     assert [one.replayed for one in shown] == [True, True]
+    plan = studio.wait(studio.planned(asked, task_retries=2))
+    assert plan.text == ("1 of 2 pictures to draw, $0.03, up to $0.06 with retries · 1 failed")
     batch(studio, asked, task_retries=1)
     assert sandbox.counts["accepted"] == 3
+
+
+@pytest.mark.usefixtures("home")
+def test_an_api_that_loses_answers_does_not_bill_a_whole_batch(
+    studio: Studio, sandbox: Sandbox
+) -> None:
+    """After a few in a row nothing more is sent, with one line that says why."""
+    for _ in range(40):
+        sandbox.fail_next("drop")
+    drawn = batch(studio, [f"fox {number}" for number in range(40)])
+    lost = [one for one in drawn if isinstance(one.error, errors.SubmitUnknown)]
+    assert len(lost) == sandbox.counts["accepted"] < 12
+    (said,) = {str(one.error) for one in drawn if one not in lost}
+    assert "in a row got no answer" in said
+
+
+@pytest.mark.usefixtures("home")
+def test_what_a_stopped_call_gave_up_is_not_paid_by_who_was_told_nothing(
+    studio: Studio, another: Studio, sandbox: Sandbox
+) -> None:
+    """A second kernel was told $0.00 and waits: it does not draw what the first one dropped."""
+    sandbox.at_once, sandbox.reasons = 2, True
+    asked = [f"fox {number}" for number in range(12)]
+    job = studio.start(studio.batch(asked, confirm=True))
+    until(lambda: sandbox.counts["accepted"] >= 2)
+    plan = another.wait(another.planned(asked))
+    assert plan.missing == 0
+    waiting = another.start(another.batch(plan))
+    job.detached = True
+    stopped, waited = job.future.result(60), waiting.future.result(60)
+    assert len(stopped.images) == len(waited.images) == sandbox.counts["accepted"] < 12
+
+
+@pytest.mark.usefixtures("home")
+def test_a_reference_that_changes_meanwhile_is_told(
+    studio: Studio, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """Between the price and the drawing: the picture would stand under the wrong key."""
+    photo = tmp_path / "photo.png"
+    Image.new("RGB", (64, 64), "red").save(photo)
+    plan = studio.wait(studio.planned([{"prompt": "a fox", "image": str(photo)}]))
+    Image.new("RGB", (64, 64), "blue").save(photo)
+    with pytest.raises(errors.RequestError, match="has changed since"):
+        studio.wait(studio.batch(plan))
+    assert sandbox.counts["submit"] == 0
 
 
 def test_what_may_have_been_billed_is_not_sent_again(
