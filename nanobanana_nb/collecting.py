@@ -134,6 +134,7 @@ class Collector:
     async def _finish(self, row: TaskRow) -> TaskRow:
         """Poll until the task has ended, and note how."""
         age, mode = self._age(row), row.request.mode
+        await self.rhythms.remember(mode)
         try:
             rhythm = self.rhythms.of(mode)
             done = await self.client.wait(str(row.task_id), age=age, rhythm=rhythm)

@@ -21,6 +21,8 @@ MOST: Final = 100_000
 """Pictures that one batch may hold."""
 _TOLD: Final = 8
 _LONGEST: Final = 240
+_PATH: Final = 40
+"""Characters of a path, the last ones, by which its file is told."""
 _ASKED: Final = ("prompt", "aspect_ratio", "output_format", "image_urls")
 
 
@@ -143,7 +145,8 @@ def _told(problems: Sequence[str]) -> str:
 
 def _name_of(given: Any) -> str:
     if isinstance(given, str | os.PathLike):
-        return shown(os.fspath(given))
+        path = os.fspath(given)
+        return shown(path if len(path) <= _PATH else f"…{path[-_PATH:]}")
     return f"The {type(given).__name__}"
 
 

@@ -6,7 +6,7 @@ import json
 import keyword
 from collections import ChainMap
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import (
@@ -129,9 +129,7 @@ class NanoBananaMagics(Magics):
                 f"-o {order.prompt} would replace what the batch is drawn from, so nothing was "
                 "sent; give another name."
             )
-        options = self._options(order, names)
-        # For all of them; what a line says itself counts more.
-        options = cast("Options", {n: v for n, v in options.items() if v not in ("", [])})
+        options = self._options(order, names)  # for all lines that do not say otherwise
         if "save" in given:
             pictures.folder_for(given["save"])
         quiet = self.quiet or "quiet" in given

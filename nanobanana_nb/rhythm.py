@@ -10,7 +10,7 @@ from typing import Final
 from . import forecast
 from .admission import Admission
 from .client import Client
-from .errors import RateLimited
+from .errors import LedgerError, RateLimited
 from .forecast import Forecast, Sample
 from .ledger import Ledger
 from .models import Mode
@@ -76,8 +76,10 @@ class Rhythms:
 
     async def remember(self, mode: Mode) -> None:
         """Learn from what the ledger holds, once."""
-        if mode not in self._forecasts:
-            self._forecasts[mode] = Forecast()
+        if mode in self._forecasts:
+            return
+        self._forecasts[mode] = Forecast()
+        with contextlib.suppress(LedgerError):  # a task is waited for without it, too
             self.admission = await self._ledger.admission(self._account)
             for sample in await self._ledger.durations(self._account, mode, REMEMBERED):
                 self.learn(mode, sample)
@@ -110,17 +112,19 @@ class Rhythms:
 
     async def turn(self) -> None:
         """Wait until a status call is allowed, where the account counts them."""
-        while self.admission.polls_count:
-            pause = await self._ledger.look_in_turn(self._account)
-            if pause <= 0:
-                return
-            await asyncio.sleep(min(pause, 1.0))
+        with contextlib.suppress(LedgerError):
+            while self.admission.polls_count:
+                pause = await self._ledger.look_in_turn(self._account)
+                if pause <= 0:
+                    return
+                await asyncio.sleep(min(pause, AGAIN))
 
     async def busy(self, error: RateLimited, asked: float) -> None:
         """A status call was answered with 429: they count, and the account's rate is used up."""
-        self.admission = await self._ledger.look_refused(
-            self._account, error.retry_after, self.looks_since(), asked
-        )
+        with contextlib.suppress(LedgerError):
+            self.admission = await self._ledger.look_refused(
+                self._account, error.retry_after, self.looks_since(), asked
+            )
 
     def looks_since(self) -> int:
         """Status calls of this process of which the ledger does not know yet."""

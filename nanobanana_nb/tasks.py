@@ -133,8 +133,8 @@ class TaskRunner:
         errand = Errand(self._submitter.breaker.order(), current_job(), terms.budget)
         with contextlib.suppress(LedgerError):
             await self._settle()
-            for mode in {order.request.mode for order in orders}:
-                await self._rhythms.remember(mode)
+        for mode in {order.request.mode for order in orders}:
+            await self._rhythms.remember(mode)
         report = self._report(orders)
         self.watch()
         requests = await self._claimed(orders, report)
