@@ -216,12 +216,12 @@ and drawn.references[0] == cat.image.sha256
 with open('prompts.jsonl', 'w') as file:
     for key in 'AB':
         file.write(json.dumps({'key': key, 'prompt': f'A letter {key}'}) + '\n')
-rows = [json.loads(line) for line in open('prompts.jsonl')]
-batch = nb.grid([row['prompt'] for row in rows])
-by_key = dict(zip([row['key'] for row in rows], batch))
+batch = nb.batch('prompts.jsonl')
+again = get_ipython().run_line_magic('nanobanana_batch', 'prompts.jsonl')
 """,
         r"""
-by_key['B'].prompt == 'A letter B'
+batch['B'].prompt == 'A letter B'
+and again['B'].path == batch['B'].path and again['B'].replayed
 and len(batch.images) == 2
 """,
     ),
