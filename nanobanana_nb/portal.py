@@ -232,7 +232,13 @@ def _c_task(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> 
 
 
 def _ended(job: Job[Any], seconds: float) -> bool:
-    concurrent.futures.wait([job.future], timeout=seconds)
+    try:
+        concurrent.futures.wait([job.future], timeout=seconds)
+    except RuntimeError as error:
+        # Stop at an unlucky moment: Python's Condition lets go of a lock that it does not hold yet.
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        raise
     return job.future.done()
 
 

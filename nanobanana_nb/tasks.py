@@ -306,7 +306,7 @@ class TaskRunner:
                 left -= 1
                 before += Decimal(0) if outcome.replayed else outcome.row.price
                 order = replace(order, follows=outcome.row.id)
-            elif not _given_up(outcome, request.priced):
+            elif not _given_up(outcome, request.priced or self._collector.forgetful):
                 break
             outcome = await self._begun(request, replace(order, earlier=None), track, errand)
         return replace(outcome, before=before)
@@ -448,7 +448,8 @@ class TaskRunner:
 
 def _given_up(outcome: Outcome, priced: bool) -> bool:
     """Whether a request was not sent by who was to send it, and is to be sent after all: a kernel
-    that has ended or took us for dead, or, where its price was told here, a call that was stopped.
+    that has ended or took us for dead, or, where its price was told here or it has none, a call
+    that was stopped or a sandbox that has ended.
     """
     row, lost = outcome.row, isinstance(outcome.error, LedgerError)
     if row.state != "abandoned" or not (outcome.replayed or lost):
