@@ -19,6 +19,7 @@ from PIL import Image
 
 import nanobanana_nb as nb
 from nanobanana_nb import Sandbox, Studio, errors
+from nanobanana_nb.models import MAX_PROMPT
 
 from .conftest import PROMPTS, settings_for
 
@@ -308,13 +309,14 @@ def kill_between_submits(process: subprocess.Popen[str], home: Path) -> None:
 
 
 def check_killed_and_resumed(count: int, home: Path, tmp_path: Path) -> None:
-    lines = PROMPTS.read_text(encoding="utf-8").splitlines()[:count]
+    every = PROMPTS.read_text(encoding="utf-8").splitlines()
+    lines = [one for one in every if len(json.loads(one)["prompt"].strip()) <= MAX_PROMPT][:count]
     prompts = [json.loads(line)["prompt"] for line in lines]
     file = tmp_path / "prompts.jsonl"
     file.write_text("\n".join(lines), encoding="utf-8")
     with Sandbox(latency=1.0, balance=1000, at_once=8) as api:
         first = drawing(file, api.url, home)
-        until(lambda: api.counts["accepted"] >= count // 3, seconds=300)
+        until(lambda: api.counts["accepted"] >= count // 3 or first.poll() is not None, seconds=300)
         kill_between_submits(first, home)
         assert api.counts["accepted"] < count
         with drawing(file, api.url, home) as second:
