@@ -14,10 +14,8 @@ from typing import Any, Final
 
 MOST_AT_ONCE: Final = 256
 """Tasks under way, even where nothing is ever refused: such a server may queue them instead."""
-FIRST_WIDTH: Final = 5
-"""Tasks on the wire at once while no limit is known; all but one may be refused in vain."""
-WIDTH: Final = 3
-"""and afterwards, unless many run."""
+FIRST_WIDTH: Final = 3
+"""Tasks on the wire at once; while the limit is unknown, all but one may be refused in vain."""
 WIDENING: Final = 3
 """One more on the wire for so many that run."""
 
@@ -239,8 +237,7 @@ class Admission:
     def _room_left(self, load: Load, now: float) -> float:
         """Seconds until there may be room for one more."""
         one_by_one = self.doubts or self.standstill
-        width = FIRST_WIDTH if self.limit is None and self.pace is None else WIDTH
-        width = 1 if one_by_one else max(width, load.running // WIDENING)
+        width = 1 if one_by_one else max(FIRST_WIDTH, load.running // WIDENING)
         if load.sending >= width or load.total >= MOST_AT_ONCE:
             return math.inf
         if self.limit is None or load.total < self.limit:

@@ -24,7 +24,7 @@ def test_tasks_are_sent_until_one_is_refused_and_what_runs_is_the_limit() -> Non
     for running in range(8):
         assert known.wait(Load(0, running), NOW) == 0
         known = accepted(known, running)
-    assert known.wait(Load(5, 8), NOW) == math.inf
+    assert known.wait(Load(3, 8), NOW) == math.inf
     known = refused(known, 8, "concurrency")
     assert known.limit == 8
     assert known.wait(Load(0, 7), NOW) == 0
