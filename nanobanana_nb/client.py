@@ -54,8 +54,19 @@ KEPT: Final = 60.0
 """Seconds that an idle connection is kept: longer than the pause before the first look."""
 
 
+class Bell(Protocol):
+    """Rings when there is reason to look at a task at once."""
+
+    async def wait(self, seconds: float) -> bool:
+        """Wait so long, or until it rings; whether it has rung since the last wait."""
+
+
 class Rhythm(Protocol):
     """When to look at a task, and what else has to be heeded before it."""
+
+    @property
+    def bell(self) -> Bell | None:
+        """What cuts the pauses between two looks short, if anything does."""
 
     def schedule(self) -> Schedule:
         """The schedule as it is by now."""
@@ -138,15 +149,18 @@ class Client:
         while self._made:
             await self._made.popitem()[1].close()
 
-    async def submit(self, request: ImageRequest) -> str:
+    async def submit(self, request: ImageRequest, callback_url: str = "") -> str:
         """Make a task, which is billed ($0.03) when the API accepts it; its id.
 
-        Sent at most once. Raises an `APIError` or `TransportError` where surely no task was made,
-        and `SubmitUnknown` where one may have been.
+        With a `callback_url` (public https) the API posts what `status` would say there when the
+        task has ended. Sent at most once. Raises an `APIError` or `TransportError` where surely no
+        task was made, and `SubmitUnknown` where one may have been.
         """
         for url in request.image_urls:
             links.check(url, loopback_allowed=self._loopback)
-        answer = await self._call(protocol.submit(request), "submit")
+        if callback_url:
+            links.check_callback(callback_url, loopback_allowed=self._loopback)
+        answer = await self._call(protocol.submit(request, callback_url), "submit")
         return protocol.read_submit(answer, resend=self._resend)
 
     async def status(self, task_id: str) -> TaskState:
@@ -184,7 +198,7 @@ class Client:
             delay = schedule.next_poll(polls, waited, age=age, at_least=pause, trip=self._trip)
             if delay is None:
                 raise trouble.left(f"is still running after {waited:.0f} s. It goes on", waited)
-            await self._rest(delay, watch)
+            await self._rest(delay, watch, rhythm.bell if rhythm else None)
             if rhythm is not None:
                 await rhythm.turn()
             polls, pause = polls + 1, 0.0
@@ -209,11 +223,14 @@ class Client:
             trouble.saw(state, watch.waited)
             unfinished = seen
 
-    async def _rest(self, seconds: float, watch: Watch) -> None:
-        """Sleep, in pieces; no longer once the machine has been asleep itself."""
+    async def _rest(self, seconds: float, watch: Watch, bell: Bell | None) -> None:
+        """Sleep, in pieces; no longer once the bell rings or the machine has been asleep itself."""
         while seconds > 0:
             piece = min(seconds, TICK)
-            await self._sleep(piece)
+            if bell is None:
+                await self._sleep(piece)
+            elif await bell.wait(piece):
+                return None
             if watch.slept(piece):
                 return await self._renew("ask")
             seconds -= piece
@@ -287,6 +304,22 @@ class Client:
             _, _, why = str(error).partition(": ")
             raise errors.RequestError(f"{links.shorten(url)!r} is not a picture: {why}") from None
         return found.getvalue()
+
+    async def knock(self, url: str) -> int:
+        """The HTTP status with which a callback address answers an empty POST without credentials.
+
+        Raises `RequestError` for an address that the API could not call, and `TransportError` where
+        nothing answers within 10 seconds.
+        """
+        links.check_callback(url, loopback_allowed=self._loopback)
+        try:
+            pool = await self._http("fetch")
+            async with pool, asyncio.timeout(CONNECT_TIME):
+                return int((await pool.http.post(url, content=b"{}")).status_code)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the address does not answer
+            raise errors.TransportError(
+                f"{links.bare(url)} does not answer ({_reason(error)})."
+            ) from None
 
     async def _pieces(self, url: str) -> AsyncGenerator[bytes]:
         """The bytes of a result; whatever goes wrong with the network is a `DownloadError`."""

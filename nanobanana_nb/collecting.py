@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from . import metadata, outcomes
+from .callbacks import Callbacks
 from .client import Client, chance
 from .errors import (
     AccessDenied,
@@ -55,6 +56,7 @@ class Collector:
     ledger: Ledger
     store: PictureStore
     rhythms: Rhythms
+    callbacks: Callbacks
     forgetful: bool = False
     embed: bool = False
     wall: Callable[[], float] = time.time
@@ -136,8 +138,10 @@ class Collector:
         age, mode = self._age(row), row.request.mode
         await self.rhythms.remember(mode)
         try:
-            rhythm = self.rhythms.of(mode)
-            done = await self.client.wait(str(row.task_id), age=age, rhythm=rhythm)
+            with self.callbacks.bell(row.id) as bell:
+                rhythm = self.rhythms.of(mode, bell)
+                done = await self.client.wait(str(row.task_id), age=age, rhythm=rhythm)
+                rhythm.ended()
         except WaitTimeout:
             await self.ledger.move(row.id, "parked")
             raise

@@ -27,7 +27,17 @@ from .admission import Admission
 from .errors import BudgetReached, LeaseLost, LedgerError
 from .forecast import Sample
 from .models import MODEL, PRICE, ImageRequest, Mode
-from .rows import UNFINISHED, Account, Earlier, Intent, PictureRow, Spent, State, TaskRow
+from .rows import (
+    UNFINISHED,
+    Account,
+    Callback,
+    Earlier,
+    Intent,
+    PictureRow,
+    Spent,
+    State,
+    TaskRow,
+)
 from .writer import Writer
 
 P = ParamSpec("P")
@@ -50,6 +60,8 @@ _NEXT: Final[dict[State, tuple[State, ...]]] = {
 LEASE: Final = 15.0
 """Seconds. Renewed every third of it, even while a cell computes; losing one costs a second
 download at most, because only what may be repeated is done under it."""
+CALLBACKS: Final = 8
+"""Task ids that are noted for one attempt: one is true, and whoever knows the address may lie."""
 _FREE: Final = "(owner = :me OR lease IS NULL OR lease < :now OR lease > :now + 60)"
 """Whether we may look after a task. A lease far in the future is that of a clock put back."""
 
@@ -228,6 +240,49 @@ class Ledger:
             (account.origin, account.mark, limit),
         )
         return [Sample(low, high) for low, high in reversed(found.fetchall())]
+
+    @_in_writer
+    def receiver_secret(self) -> str:
+        """What the callback tokens of this home are made with; never told to anybody."""
+        found = self._connection.execute("SELECT secret FROM receiver").fetchone()
+        return str(found[0])
+
+    @_in_writer
+    def called(self, id: str, task_id: str) -> bool:  # noqa: A002
+        """Note that a callback named a task id for an attempt; False if there is no such attempt.
+
+        The same again changes nothing, and of a flood of different ones the first few are kept.
+        """
+        if self._connection.execute("SELECT 1 FROM task WHERE id = ?", (id,)).fetchone() is None:
+            return False
+        with self._transaction() as db:
+            db.execute(
+                "INSERT OR IGNORE INTO callback (task, task_id, seen) SELECT :id, :task_id, :now "
+                "WHERE (SELECT COUNT(*) FROM callback WHERE task = :id) < :most",
+                {"id": id, "task_id": task_id, "now": self._clock(), "most": CALLBACKS},
+            )
+        return True
+
+    @_in_writer
+    def callbacks(self, account: Account) -> list[Callback]:
+        """The callbacks for tasks of an account of which the end has not been seen, in order."""
+        waiting = _listed(("sending", "submitted", "parked", "unknown"))
+        found = self._connection.execute(
+            "SELECT number, task, callback.task_id, state FROM callback "  # noqa: S608
+            f"JOIN task ON task.id = task WHERE state IN {waiting} AND {_OURS} ORDER BY number",
+            (account.origin, account.mark),
+        )
+        return [Callback(*columns) for columns in found]
+
+    @_in_writer
+    def belongs_elsewhere(self, task_id: str, id: str) -> bool:  # noqa: A002
+        """Whether the API's task id is that of another attempt than this, or was named for one."""
+        found = self._connection.execute(
+            "SELECT 1 FROM task WHERE task_id = :task_id AND id <> :id "
+            "UNION ALL SELECT 1 FROM callback WHERE task_id = :task_id AND task <> :id LIMIT 1",
+            {"task_id": task_id, "id": id},
+        )
+        return found.fetchone() is not None
 
     @_in_writer
     def move(self, /, id: str, state: State, **columns: Any) -> None:  # noqa: A002

@@ -6,9 +6,15 @@ Pure text and address rules; resolving names is the client's work (design, "Link
 from __future__ import annotations
 
 import ipaddress
+from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
 from .errors import RequestError
+
+_PRIVATE_NAMES: Final = frozenset(
+    {"arpa", "corp", "example", "home", "internal", "invalid", "lan", "local", "localhost", "test"}
+)
+"""Last parts of names that are known in a private network or nowhere."""
 
 
 def split(url: str) -> SplitResult:
@@ -62,6 +68,37 @@ def check(url: str, *, loopback_allowed: bool) -> SplitResult:
             "give a public link."
         )
     return parts
+
+
+def check_callback(url: str, *, loopback_allowed: bool) -> str:
+    """The address under which callbacks reach us, without a final slash: https under a public name,
+    or a loopback one where that is allowed. The API's page asks for "a public HTTPS URL"."""
+    parts = split(url)
+    where = shorten(bare(url))
+    if parts.query or parts.fragment:
+        raise RequestError(f"{where!r} goes on after a ? or #; give the address without that.")
+    if is_loopback(parts.hostname):
+        if not loopback_allowed:
+            raise RequestError(
+                f"{where!r} is this machine, which the API cannot reach; give the public https "
+                "address that leads to `nanobanana listen`."
+            )
+        return url.rstrip("/")
+    if parts.scheme != "https":
+        raise RequestError(f"{where!r} is not https; the API calls https addresses only.")
+    if not _is_public_name(parts.hostname or ""):
+        raise RequestError(
+            f"{where!r} is no public name, so the API cannot call it; give the public https "
+            "address that leads to `nanobanana listen`."
+        )
+    return url.rstrip("/")
+
+
+def _is_public_name(host: str) -> bool:
+    """Whether a name may be known to all: not that of a private network, and no bare number."""
+    labels = host.rstrip(".").lower().split(".")
+    top = labels[-1]
+    return len(labels) > 1 and all(labels) and top[0].isalpha() and top not in _PRIVATE_NAMES
 
 
 def _is_private_literal(host: str) -> bool:

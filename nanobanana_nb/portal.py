@@ -43,6 +43,7 @@ class Job(Generic[T]):
         self.future: concurrent.futures.Future[T] = concurrent.futures.Future()
         self.latest: Any = None
         self.detached = False
+        self.ending = False
         self._held = 0
 
     def report(self, progress: Any) -> None:
@@ -51,7 +52,10 @@ class Job(Generic[T]):
 
     @contextlib.contextmanager
     def hold(self) -> Iterator[None]:
-        """While held, a stopped waiter stays for up to `GRACE` seconds (a submit is in flight)."""
+        """While held, a stopped waiter or a closing portal stays for up to `GRACE` seconds: a
+        submit is in flight. None begins any more once the portal is closing."""
+        if self.ending:
+            raise asyncio.CancelledError
         self._held += 1
         try:
             yield
@@ -92,7 +96,7 @@ class Portal:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], Job[Any] | None] = {}
         self._closers: list[Callable[[], Awaitable[None]]] = []
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._forget)
@@ -152,15 +156,19 @@ class Portal:
         self._closers.append(closer)
 
     def close(self) -> None:
-        """Cancel what runs, close what was opened, end the thread. Runs at exit."""
+        """Let submits in flight end, cancel what else runs, close what was opened, end the thread.
+
+        Runs at exit.
+        """
         loop, thread = self._loop, self._thread
         if loop is None or thread is None or not thread.is_alive():
             return
         with contextlib.suppress(RuntimeError):
             loop.call_soon_threadsafe(self._begin, loop, self._shut_down(loop))
-        thread.join(5)
+        thread.join(GRACE + 5)
 
     async def _shut_down(self, loop: asyncio.AbstractEventLoop) -> None:
+        await self._submits_in_flight()
         begun = time.monotonic()
         # Again and again, because a task may start another one while it is cancelled.
         while others := asyncio.all_tasks(loop) - {asyncio.current_task(loop)}:
@@ -174,10 +182,28 @@ class Portal:
                 await closer()
         loop.stop()
 
-    def _begin(self, loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, None]) -> None:
+    async def _submits_in_flight(self) -> None:
+        """Wait for them, within limits: cut off, one may be paid for without our knowing its task.
+
+        No other begins meanwhile.
+        """
+        deadline = time.monotonic() + GRACE
+        for job in filter(None, self._tasks.values()):
+            job.ending = True
+        while held := [task for task, job in self._tasks.items() if job is not None and job.held]:
+            if time.monotonic() > deadline:
+                return
+            await asyncio.wait(held, timeout=HEARTBEAT / 2)
+
+    def _begin(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        coroutine: Coroutine[Any, Any, None],
+        job: Job[Any] | None = None,
+    ) -> None:
         task = loop.create_task(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[task] = job
+        task.add_done_callback(self._tasks.pop)
 
     def _leave(self, job: Job[Any]) -> None:
         """Detach from the job: stay while a submit is in flight, and outlast a double press."""
@@ -192,7 +218,7 @@ class Portal:
 
     def _launch(self, job: Job[T], coroutine: Coroutine[Any, Any, T]) -> None:
         loop = self._running_loop()
-        loop.call_soon_threadsafe(self._begin, loop, job.run(coroutine))
+        loop.call_soon_threadsafe(self._begin, loop, job.run(coroutine), job)
 
     def _running_loop(self) -> asyncio.AbstractEventLoop:
         with self._lock:
@@ -213,7 +239,7 @@ class Portal:
         """In a forked child the thread is gone: begin anew."""
         self._lock = threading.Lock()
         self._loop = self._thread = None
-        self._tasks = set()
+        self._tasks = {}
         self._closers = []
 
 

@@ -59,8 +59,8 @@ class Answer:
     retry_after: float | None = None
 
 
-def submit_body(request: ImageRequest) -> dict[str, Any]:
-    """The JSON that is posted for a request."""
+def submit_body(request: ImageRequest, callback_url: str = "") -> dict[str, Any]:
+    """The JSON that is posted for a request; with a `callback_url` the API also calls that."""
     fields: dict[str, Any] = {
         "mode": request.mode,
         "prompt": request.prompt,
@@ -69,12 +69,14 @@ def submit_body(request: ImageRequest) -> dict[str, Any]:
     }
     if request.image_urls:
         fields["image_urls"] = list(request.image_urls)
+    if callback_url:
+        return {"request_type": "callback", "callback_url": callback_url, "input": fields}
     return {"request_type": "async", "input": fields}
 
 
-def submit(request: ImageRequest) -> Call:
+def submit(request: ImageRequest, callback_url: str = "") -> Call:
     """The call that makes a task, and is billed when it is accepted."""
-    body = json.dumps(submit_body(request), ensure_ascii=False).encode()
+    body = json.dumps(submit_body(request, callback_url), ensure_ascii=False).encode()
     return Call("POST", f"{PREFIX}/generateTask/{MODEL}", body)
 
 
@@ -126,6 +128,15 @@ def reason_of(error: errors.RateLimited) -> str:
     if _CONCURRENCY.search(error.detail):
         return "concurrency"
     return "rate" if _RATE.search(error.detail) else ""
+
+
+def read_callback(body: bytes) -> str | None:
+    """The task id that a callback names; None if it names none.
+
+    The rest is not read: anybody may have written it, and what is true the API says when asked.
+    """
+    answer = Answer(200, body)
+    return _task_id(answer, _envelope(answer)) or None
 
 
 def read_status(answer: Answer) -> TaskState:
@@ -188,7 +199,7 @@ class Remedy(NamedTuple):
     retryable: bool = False
 
 
-CALLBACK_MODE: Final = "For many or long tasks use callback mode."
+CALLBACK_MODE: Final = "For many or long tasks use callback mode (NANOBANANA_CALLBACK_URL)."
 TOP_UP: Final = "Top up in the APIXO dashboard; nothing was billed for this."
 
 HTTP_STATUS: Final[dict[int, Remedy]] = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from dataclasses import replace
 from typing import Final
 
 from . import forecast
@@ -27,6 +28,35 @@ PRICED_EVERY: Final = 10
 """Tasks after which the best price is reckoned anew, where calls are limited."""
 WIDEST: Final = 10.0
 """Seconds; what is known no better than that teaches nothing."""
+
+
+NET_FIRST: Final = 60.0
+"""Seconds until the first look at a task whose end a callback will tell,"""
+NET_EVERY: Final = 30.0
+"""and between any further ones: a safety net, as slow as a lost callback may cost."""
+
+
+class Bell:
+    """Rings when a callback says that a task has ended."""
+
+    def __init__(self) -> None:
+        self._ringing = asyncio.Event()
+        self.rung = False
+        """Whether it ever rang."""
+
+    def ring(self) -> None:
+        """Let whoever waits look at once."""
+        self.rung = True
+        self._ringing.set()
+
+    async def wait(self, seconds: float) -> bool:
+        """Wait so long, or until it rings; whether it has rung since the last wait."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._ringing.wait()
+        rang = self._ringing.is_set()
+        self._ringing.clear()
+        return rang
 
 
 class Turns:
@@ -73,6 +103,8 @@ class Rhythms:
         self.admission = Admission()
         self.backlog = 0
         """Requests that wait to be sent."""
+        self.callbacks_come = True
+        """Whether callbacks are relied on; not where the last one that was due did not come."""
 
     async def remember(self, mode: Mode) -> None:
         """Learn from what the ledger holds, once."""
@@ -90,9 +122,9 @@ class Rhythms:
         if sample.high - sample.low <= WIDEST:
             self._forecasts[mode] = self._forecast(mode).learned(sample)
 
-    def of(self, mode: Mode) -> Rhythm:
-        """When to look at a task of this mode."""
-        return Rhythm(self, mode)
+    def of(self, mode: Mode, bell: Bell | None = None) -> Rhythm:
+        """When to look at a task of this mode; `bell` is for one whose end a callback will tell."""
+        return Rhythm(self, mode, bell)
 
     def expected(self, mode: Mode) -> float:
         """Seconds that a picture usually takes."""
@@ -109,6 +141,14 @@ class Rhythms:
         return Learned(
             page.first_poll, page.poll_interval, page.deadline, page.expected, page.backoff, known
         )
+
+    def net(self, mode: Mode) -> Schedule:
+        """When to look though no callback has come."""
+        page = self._client.schedule
+        if self._fixed:
+            return page
+        first = max(NET_FIRST, 2 * self.expected(mode))
+        return replace(page, first_poll=first, poll_interval=NET_EVERY)
 
     async def turn(self) -> None:
         """Wait until a status call is allowed, where the account counts them."""
@@ -148,14 +188,22 @@ class Rhythms:
 class Rhythm:
     """When to look at a task of one mode; what `Client.wait` asks."""
 
-    def __init__(self, rhythms: Rhythms, mode: Mode) -> None:
+    def __init__(self, rhythms: Rhythms, mode: Mode, bell: Bell | None = None) -> None:
         self._rhythms = rhythms
         self._mode = mode
         self._asked = 0.0
+        self.bell = bell
 
     def schedule(self) -> Schedule:
         """The schedule as it is by now."""
-        return self._rhythms.schedule(self._mode)
+        if self.bell is None or self.bell.rung or not self._rhythms.callbacks_come:
+            return self._rhythms.schedule(self._mode)
+        return self._rhythms.net(self._mode)
+
+    def ended(self) -> None:
+        """The task was seen to have ended: by its callback, or although none came."""
+        if self.bell is not None and not self.bell.rung:
+            self._rhythms.callbacks_come = False
 
     async def turn(self) -> None:
         """Wait until a look is allowed."""

@@ -63,6 +63,17 @@ class TaskRow:
     references: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Callback:
+    """A callback that came for the attempt `id`, which is in this state, and named `task_id`: a
+    hint, and no more. `number` tells it from all others."""
+
+    number: int
+    id: str
+    task_id: str
+    state: State
+
+
 @dataclass(frozen=True)
 class Intent:
     """One request to draw, before it is noted. `cell` is its replay key, `follows` the task that it

@@ -101,6 +101,19 @@ MIGRATIONS: Final = (
         PRIMARY KEY (origin, account)
     ) STRICT;
     """,
+    # Callbacks: what the tokens of this home are made with, and which task ids came for an attempt.
+    """
+    CREATE TABLE receiver (secret TEXT NOT NULL) STRICT;
+    INSERT INTO receiver VALUES (lower(hex(randomblob(32))));
+    CREATE TABLE callback (
+        number INTEGER PRIMARY KEY,
+        task TEXT NOT NULL REFERENCES task (id),
+        task_id TEXT NOT NULL,
+        seen REAL NOT NULL,
+        UNIQUE (task, task_id)
+    ) STRICT;
+    CREATE INDEX callback_by_task_id ON callback (task_id);
+    """,
 )
 
 

@@ -27,6 +27,7 @@ _TEXTS: Final = {
     "APIXO_BASE_URL": "base_url",
     "NANOBANANA_SANDBOX": "sandbox",
     "NANOBANANA_BUDGET": "budget",
+    "NANOBANANA_CALLBACK_URL": "callback_url",
 }
 """Variables of the environment whose text is taken as it is."""
 SandboxMode = Literal["auto", "always", "never"]
@@ -83,7 +84,9 @@ class Settings:
     `publish` says where pictures of this machine are put for the API to fetch: a folder as fsspec
     writes it (`s3://bucket/folder`), whose file system signs links, or that can be read by all
     under the https address `publish_base`; or a function that is given a file and returns its
-    link, or `module:function`. `styles` is the file of named styles. `embed` puts prompt and
+    link, or `module:function`. `callback_url` is the public https address at which `nanobanana
+    listen` is reached: with it the API is asked to call when a task has ended, and looking is only
+    for when it does not. `styles` is the file of named styles. `embed` puts prompt and
     settings into the pictures themselves.
     """
 
@@ -102,11 +105,13 @@ class Settings:
     resend: bool = True
     publish: str | Callable[[Path], str] | None = field(default=None, repr=False)
     publish_base: str = ""
+    callback_url: str = ""
     styles: Path | None = None
     embed: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "base_url", _checked_base_url(self.base_url))
+        object.__setattr__(self, "callback_url", self._checked_callback_url())
         if self.sandbox not in ("auto", "always", "never"):
             raise ConfigError(f"NANOBANANA_SANDBOX is {self.sandbox!r}; use auto, always or never.")
         object.__setattr__(self, "budget", read_budget(self.budget))
@@ -125,6 +130,15 @@ class Settings:
         if isinstance(given.get("api_key"), str):
             given["api_key"] = Secret(given["api_key"])
         return cls(**(_from_environment() | given))
+
+    def _checked_callback_url(self) -> str:
+        if not self.callback_url:
+            return ""
+        here = links.is_loopback(links.split(self.base_url).hostname)
+        try:
+            return links.check_callback(self.callback_url, loopback_allowed=here)
+        except RequestError as error:
+            raise ConfigError(f"NANOBANANA_CALLBACK_URL cannot be used: {error}") from None
 
     @property
     def ledger(self) -> Path:

@@ -17,6 +17,7 @@ from typing import Any, Final, TypeVar
 
 from . import outcomes, protocol
 from .admission import Load
+from .callbacks import Callbacks
 from .client import Client, chance
 from .errors import (
     LedgerError,
@@ -202,6 +203,7 @@ class Submitter:
     client: Client
     ledger: Ledger
     rhythms: Rhythms
+    callbacks: Callbacks
     before: Callable[[], None]
     breaker: Breaker = field(default_factory=Breaker)
     pace: Pace = field(default_factory=Pace)
@@ -297,7 +299,8 @@ class Submitter:
     async def _once(self, row: TaskRow, track: Tracker) -> str | NanoBananaError:
         """One POST, noted before and after: its task id, or why it may be tried again."""
         try:
-            task_id = await self.client.submit(row.request)
+            callback_url = await self.callbacks.address(row.id)
+            task_id = await self.client.submit(row.request, callback_url)
         except asyncio.CancelledError:
             ended = protocol.maybe_billed("we had to end while it was being sent")
             await self._end(row, "unknown", str(ended), track)

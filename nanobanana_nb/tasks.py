@@ -262,7 +262,8 @@ class TaskRunner:
 
     def watch(self) -> None:
         """Keep the leases of what goes on here, and take over what ended kernels left behind,
-        for as long as there is any of it."""
+        for as long as there is any of it; and look for callbacks, where any may come."""
+        self._collector.callbacks.watch(self._begin_found)
         if self._watching is None or self._watching.done():
             self._watching = asyncio.ensure_future(self._watch())
 
@@ -390,12 +391,19 @@ class TaskRunner:
     ) -> Outcome:
         try:
             task_id = await ticket.wait(self._submitter.submit(row, errand, ticket, track))
+        except SubmitUnknown as error:
+            request.leave_place()
+            found = await self._found_again(row, track)
+            if found is None:
+                return await self._not_accepted(row, error, track)
+            outcome = await self._collector.bring_home(found, track)
         except NanoBananaError as error:
             return await self._not_accepted(row, error, track)
-        request.leave_place()
-        now = self._collector.wall()
-        accepted = replace(row, state="submitted", task_id=task_id, sent=now)
-        outcome = await self._collector.bring_home(accepted, track, mine=True)
+        else:
+            request.leave_place()
+            now = self._collector.wall()
+            accepted = replace(row, state="submitted", task_id=task_id, sent=now)
+            outcome = await self._collector.bring_home(accepted, track, mine=True)
         track(**_landed(outcome))
         if outcome.error is not None:
             self._submitter.breaker.note(outcome.error)
@@ -404,6 +412,15 @@ class TaskRunner:
             self._looking_in.add(looking)
             looking.add_done_callback(self._looking_in.discard)
         return outcome
+
+    async def _found_again(self, row: TaskRow, track: Tracker) -> TaskRow | None:
+        """The task of a submit whose answer was lost, if its callback comes."""
+        track(note="its answer was lost; its callback may bring it")
+        found = await self._collector.callbacks.found_again(row.id)
+        track(note="")
+        if found is not None:
+            self._submitter.breaker.accepted()
+        return found
 
     async def _not_accepted(self, row: TaskRow, error: NanoBananaError, track: Tracker) -> Outcome:
         """A task that the API did not surely take, as the ledger knows it."""
@@ -431,6 +448,10 @@ class TaskRunner:
         if row.id in self._under_way:
             return
         self._keep(row.id, asyncio.ensure_future(self._collect(row, track, in_background)))
+
+    def _begin_found(self, row: TaskRow) -> None:
+        """Bring home what a callback has found again, though nobody waits for it any more."""
+        self._begin(row, Tracker(), in_background=True)
 
     async def _collect(self, row: TaskRow, track: Tracker, in_background: bool) -> Outcome:
         async with self._collecting:

@@ -14,6 +14,7 @@ from typing import Final
 
 from . import accounting, links, outcomes, pictures, protocol, sandbox, screen, stylebook
 from .archive import Lineage
+from .callbacks import Callbacks
 from .client import Client
 from .collecting import Collector
 from .errors import NanoBananaError, RequestError, TaskNotFound
@@ -72,6 +73,13 @@ class Workshop:
         self.rhythms = Rhythms(
             self.client, self.ledger, self.account, fixed=self.sandboxed or is_fixed(settings)
         )
+        self.callbacks = Callbacks(
+            "" if self.sandboxed else settings.callback_url,
+            self.client,
+            self.ledger,
+            self.rhythms,
+            self.account,
+        )
         self._store = store_of(self.settings)
         self.runner = self._runner()
         publisher = Publisher(
@@ -87,12 +95,19 @@ class Workshop:
         store.sweep(time.time())
         folders = (self.settings.home, self.settings.pictures)
         return TaskRunner(
-            Submitter(self.client, self.ledger, self.rhythms, lambda: pictures.check_room(folders)),
+            Submitter(
+                self.client,
+                self.ledger,
+                self.rhythms,
+                self.callbacks,
+                lambda: pictures.check_room(folders),
+            ),
             Collector(
                 self.client,
                 self.ledger,
                 store,
                 self.rhythms,
+                self.callbacks,
                 forgetful=self.sandboxed,
                 embed=self.settings.embed,
             ),
@@ -118,6 +133,7 @@ class Workshop:
     async def resume(self, task_id: str | None) -> Gallery:
         """Bring home all accepted tasks, or one, which may be that of another machine."""
         if task_id is None:
+            await self.callbacks.look()
             rows = await self.ledger.unfinished(self.account)
             return self._results(await self.runner.resume(rows))
         row = await self._known(task_id) or await self._adopted(task_id)

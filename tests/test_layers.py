@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "nanobanana_nb"
 
 # The table of CONTRIBUTING.md, from the ground up; a module may import from lower floors only.
 FLOORS = (
-    {"errors", "portal", "forecast", "admission", "lanes", "cells"},
+    {"errors", "portal", "forecast", "admission", "lanes", "cells", "tokens"},
     {"links", "pacing"},
     {"settings", "models"},
     {
@@ -34,6 +34,7 @@ FLOORS = (
     {"client", "ledger", "pictures", "screen", "reporting", "tiles", "gridpage", "strips"},
     {"results", "outcomes", "replay", "rebuilding", "preparing", "publishing", "gridsheet"},
     {"tables", "rhythm"},
+    {"callbacks"},
     {
         "archive",
         "comparing",
@@ -51,7 +52,7 @@ FLOORS = (
     {"workshop", "batchplans"},
     {"studio"},
     {"sync", "shell"},
-    {"magics", "panel"},
+    {"magics", "panel", "webhook"},
     {"cli"},
 )
 PANEL_FLOORS = (

@@ -157,6 +157,7 @@ class Asked:
     def __init__(self) -> None:
         self.heard: list[object] = []
         self.trips: list[float] = []
+        self.bell = None
 
     def schedule(self) -> Schedule:
         self.heard.append("schedule")
