@@ -96,7 +96,8 @@ class Portal:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
-        self._tasks: dict[asyncio.Task[None], Job[Any] | None] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._jobs: set[Job[Any]] = set()
         self._closers: list[Callable[[], Awaitable[None]]] = []
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._forget)
@@ -164,14 +165,14 @@ class Portal:
         if loop is None or thread is None or not thread.is_alive():
             return
         with contextlib.suppress(RuntimeError):
-            loop.call_soon_threadsafe(self._begin, loop, self._shut_down(loop))
+            loop.call_soon_threadsafe(self._begin, loop, self._shut_down())
         thread.join(GRACE + 5)
 
-    async def _shut_down(self, loop: asyncio.AbstractEventLoop) -> None:
+    async def _shut_down(self) -> None:
         await self._submits_in_flight()
         begun = time.monotonic()
         # Again and again, because a task may start another one while it is cancelled.
-        while others := asyncio.all_tasks(loop) - {asyncio.current_task(loop)}:
+        while others := self._others():
             for task in others:
                 task.cancel()
             await asyncio.wait(others, timeout=0.5)
@@ -180,7 +181,7 @@ class Portal:
         for closer in self._closers:
             with contextlib.suppress(Exception):
                 await closer()
-        loop.stop()
+        asyncio.get_running_loop().stop()
 
     async def _submits_in_flight(self) -> None:
         """Wait for them, within limits: cut off, one may be paid for without our knowing its task.
@@ -188,22 +189,25 @@ class Portal:
         No other begins meanwhile.
         """
         deadline = time.monotonic() + GRACE
-        for job in filter(None, self._tasks.values()):
+        for job in self._jobs:
             job.ending = True
-        while held := [task for task, job in self._tasks.items() if job is not None and job.held]:
-            if time.monotonic() > deadline:
-                return
-            await asyncio.wait(held, timeout=HEARTBEAT / 2)
+        while any(job.held for job in self._jobs) and time.monotonic() < deadline:
+            await asyncio.wait(self._others(), timeout=HEARTBEAT / 2)
 
-    def _begin(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        coroutine: Coroutine[Any, Any, None],
-        job: Job[Any] | None = None,
-    ) -> None:
+    def _others(self) -> set[asyncio.Task[Any]]:
+        """All tasks of the running loop but this one."""
+        return asyncio.all_tasks() - {asyncio.current_task()}
+
+    def _begin(self, loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, None]) -> None:
         task = loop.create_task(coroutine)
-        self._tasks[task] = job
-        task.add_done_callback(self._tasks.pop)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _begin_job(
+        self, loop: asyncio.AbstractEventLoop, job: Job[T], work: Coroutine[Any, Any, T]
+    ) -> None:
+        self._jobs = {one for one in self._jobs if one.held or not one.future.done()} | {job}
+        self._begin(loop, job.run(work))
 
     def _leave(self, job: Job[Any]) -> None:
         """Detach from the job: stay while a submit is in flight, and outlast a double press."""
@@ -218,7 +222,7 @@ class Portal:
 
     def _launch(self, job: Job[T], coroutine: Coroutine[Any, Any, T]) -> None:
         loop = self._running_loop()
-        loop.call_soon_threadsafe(self._begin, loop, job.run(coroutine), job)
+        loop.call_soon_threadsafe(self._begin_job, loop, job, coroutine)
 
     def _running_loop(self) -> asyncio.AbstractEventLoop:
         with self._lock:
@@ -239,7 +243,8 @@ class Portal:
         """In a forked child the thread is gone: begin anew."""
         self._lock = threading.Lock()
         self._loop = self._thread = None
-        self._tasks = {}
+        self._tasks = set()
+        self._jobs = set()
         self._closers = []
 
 

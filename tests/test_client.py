@@ -189,7 +189,7 @@ def reply(handler: BaseHTTPRequestHandler, code: int, body: bytes, headers: dict
 
 
 class serving:  # noqa: N801 - reads as a verb
-    """A server that answers every GET with a function and remembers the headers it saw."""
+    """A server that answers with a function and remembers the headers it saw."""
 
     def __init__(self, respond: Callable[[BaseHTTPRequestHandler], None]) -> None:
         self.seen = seen = []
@@ -198,6 +198,8 @@ class serving:  # noqa: N801 - reads as a verb
             def do_GET(self) -> None:
                 seen.append(dict(self.headers))
                 respond(self)
+
+            do_POST = do_GET  # noqa: N815
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -307,6 +309,38 @@ def test_private_references_are_not_sent_to_the_real_api() -> None:
             await api.submit(ImageRequest("x", image_urls=("http://127.0.0.1:9/a.png",)))
 
     with pytest.raises(errors.RequestError, match="not https"):
+        asyncio.run(main())
+
+
+# Callback addresses.
+
+
+def test_a_callback_address_is_knocked_at_without_the_key() -> None:
+    """Whoever answers there is a stranger until it has shown that it is our receiver."""
+
+    async def knock(url: str) -> int:
+        async with client(url) as api:
+            return await api.knock(f"{url}/token")
+
+    stranger = serving(lambda handler: reply(handler, 404, b"no", {}))
+    with stranger as url:
+        assert asyncio.run(knock(url)) == 404
+    [headers] = stranger.seen
+    assert not {"authorization", "cookie"} & {name.lower() for name in headers}
+    assert "test-key" not in str(headers)
+    with pytest.raises(errors.TransportError, match="does not answer"):
+        asyncio.run(knock("http://127.0.0.1:1"))
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://e.com", "https://10.0.0.1"])
+def test_the_real_api_is_not_asked_to_call_a_private_address(url: str) -> None:
+    """Nothing is sent: the callback would never come."""
+
+    async def main() -> None:
+        async with Client("test-key") as api:
+            await api.submit(ImageRequest("a fox"), url)
+
+    with pytest.raises(errors.RequestError, match=r"https|this machine|public"):
         asyncio.run(main())
 
 

@@ -492,3 +492,35 @@ def test_foreign_text_becomes_one_plain_line() -> None:
     """Control and direction characters go, length is capped."""
     assert protocol.clean("a\x1b[31m\nb\u202ec\u2066d") == "a [31m b c d"
     assert len(protocol.clean("x" * 10_000)) == 300
+
+
+@pytest.mark.parametrize(
+    ("body", "task_id"),
+    [
+        (b'{"code":200,"message":"success","data":{"taskId":"abc","state":"success"}}', "abc"),
+        (b'{"code":200,"data":{"taskId":"abc","state":"failed","failCode":"TIMEOUT"}}', "abc"),
+        (b'{"code":500,"data":{"taskId":"abc"}}', "abc"),
+        (b'{"data":{"taskId":"abc"}, and then it breaks', "abc"),
+        (b"", None),
+        (b"null", None),
+        (b"[]", None),
+        (b'{"data":null}', None),
+        (b'{"data":{"taskId":"../etc"}}', None),
+        (b'{"data":{"taskId":true}}', None),
+        (b'{"data":{"taskId":"' + b"a" * 201 + b'"}}', None),
+        (b"[" * 60_000, None),
+        (b"\xff\xfe", None),
+    ],
+)
+def test_of_a_callback_only_the_task_id_is_read(body: bytes, task_id: str | None) -> None:
+    """Anybody may have written it: a name to ask the API about, or nothing; never an exception."""
+    assert protocol.read_callback(body) == task_id
+
+
+def test_a_submit_in_callback_mode_says_where_to_call() -> None:
+    """As the model page shows it; without an address it asks for no call."""
+    request = ImageRequest("a fox", "1:1", "png")
+    told = protocol.submit_body(request, "https://hooks.example.com/t")
+    assert told["request_type"] == "callback"
+    assert told["callback_url"] == "https://hooks.example.com/t"
+    assert "callback_url" not in protocol.submit_body(request)

@@ -91,3 +91,60 @@ def test_a_home_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="nothing was sent; set NANOBANANA_HOME"):
         Settings.load(home=tmp_path / "file" / "h", pictures=tmp_path).check_writable()
+
+
+LOOPBACK = "http://127.0.0.1:8722"
+
+
+@pytest.mark.parametrize(
+    ("url", "kept"),
+    [
+        ("https://hooks.example.com", "https://hooks.example.com"),
+        ("https://hooks.example.com:8443/nanobanana/", "https://hooks.example.com:8443/nanobanana"),
+        ("https://fox-and-owl.trycloudflare.com/", "https://fox-and-owl.trycloudflare.com"),
+    ],
+)
+def test_a_public_callback_address_is_kept(
+    monkeypatch: pytest.MonkeyPatch, url: str, kept: str
+) -> None:
+    """Without the final slash, to which the token is added."""
+    monkeypatch.setenv("NANOBANANA_CALLBACK_URL", url)
+    assert Settings.load().callback_url == kept
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("hooks.example.com", "is not a link"),
+        ("ftp://hooks.example.com", "is not a link"),
+        ("http://hooks.example.com", "is not https"),
+        ("https://user:word@hooks.example.com", "not a plain link"),
+        ("https://hooks.example.com/?a=1", "goes on after a"),
+        ("https://hooks.example.com/#a", "goes on after a"),
+        (LOOPBACK, "is this machine"),
+        ("https://localhost", "is this machine"),
+        ("https://[::1]", "is this machine"),
+        ("https://10.0.0.7", "no public name"),
+        ("https://8.8.8.8", "no public name"),
+        ("https://[2001:4860:4860::8888]", "no public name"),
+        ("https://2130706433", "no public name"),
+        ("https://0x7f.0x1", "no public name"),
+        ("https://server", "no public name"),
+        ("https://server.local", "no public name"),
+        ("https://metadata.google.internal", "no public name"),
+        ("https://a..b", "no public name"),
+    ],
+)
+def test_a_callback_address_that_the_api_could_not_call(url: str, why: str) -> None:
+    """Told at once and in one line: later it would be a callback that never comes."""
+    with pytest.raises(ConfigError, match=why) as caught:
+        Settings.load(callback_url=url)
+    assert str(caught.value).startswith("NANOBANANA_CALLBACK_URL cannot be used")
+
+
+def test_towards_a_loopback_api_a_loopback_callback_is_allowed() -> None:
+    """The sandbox on this machine calls a receiver on this machine; no other private one."""
+    here = Settings.load(base_url=LOOPBACK, callback_url="http://127.0.0.1:8723/")
+    assert here.callback_url == "http://127.0.0.1:8723"
+    with pytest.raises(ConfigError, match="is not https"):
+        Settings.load(base_url=LOOPBACK, callback_url="http://10.0.0.7")

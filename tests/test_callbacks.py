@@ -1,0 +1,337 @@
+"""Callback mode in the client: callbacks are hints that wake, bring back what was lost, and can
+change nothing else. What the receiver would note is noted here in a ledger of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nanobanana_nb import Sandbox, Studio, errors, rhythm
+from nanobanana_nb.ledger import CALLBACKS, Ledger
+from nanobanana_nb.models import ImageRequest
+from nanobanana_nb.rows import Account
+from nanobanana_nb.tokens import CHECK, mint, read
+
+from .conftest import settings_for
+from .test_money import states, wait_for
+
+HERE = "http://127.0.0.1:9"
+"""A receiver's address at which nobody listens: the tests note the callbacks themselves."""
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def called(sandbox: Sandbox, home: Path) -> Iterator[Studio]:
+    """A studio in callback mode; what looks at its tasks without a callback is the net."""
+    made = in_callback_mode(sandbox.url, home)
+    yield made
+    made.close()
+
+
+def in_callback_mode(url: str, home: Path, **more: Any) -> Studio:
+    unfixed = {"first_poll": None, "poll_interval": None, "callback_url": HERE}
+    return Studio(settings_for(url, home, **unfixed, **more))
+
+
+def note(home: Path, id_: str, task_id: str) -> bool:
+    """What the receiver does with a callback."""
+    ledger = Ledger(home / "ledger.sqlite3")
+    try:
+        return asyncio.run(ledger.called(id_, task_id))
+    finally:
+        ledger.close()
+
+
+def attempts(home: Path) -> list[tuple[str, str]]:
+    """Id and state of all attempts, oldest first."""
+    with sqlite3.connect(home / "ledger.sqlite3") as db:
+        found = db.execute("SELECT id, state FROM task ORDER BY rowid").fetchall()
+    db.close()
+    return found
+
+
+def start(studio: Studio, prompt: str) -> Any:
+    return studio.start(studio.generate(prompt))
+
+
+def sent(home: Path, sandbox: Sandbox, state: str = "submitted", number: int = 1) -> str:
+    """The id of the latest attempt, once the API has its task and we know that it is so."""
+    wait_for(lambda: sandbox.counts["accepted"] == number)
+    wait_for(lambda: [s for _, s in attempts(home)][number - 1 :] == [state])
+    return attempts(home)[-1][0]
+
+
+# Tokens.
+
+
+@pytest.mark.parametrize("attempt", ["a1b2c3d4", CHECK])
+def test_a_token_is_read_only_with_the_secret_that_made_it(attempt: str) -> None:
+    """Whoever does not know the home's secret cannot make an address that is listened to."""
+    token = mint("secret", attempt)
+    assert read("secret", token) == attempt
+    wrong = [token[:-1], token + "0", token.upper(), mint("other", attempt), "b" + token[1:]]
+    wrong += ["", "-", attempt, f"{attempt}-", "é-" + token[9:], "\ud800", "-" * 5000]
+    assert [read("secret", one) for one in wrong] == [None] * len(wrong)
+
+
+def test_each_home_has_a_secret_of_its_own_and_keeps_it(tmp_path: Path) -> None:
+    """Otherwise the addresses of one home would be listened to by all, or by none tomorrow."""
+
+    def secret(name: str) -> str:
+        ledger = Ledger(tmp_path / name)
+        try:
+            return asyncio.run(ledger.receiver_secret())
+        finally:
+            ledger.close()
+
+    assert secret("a") == secret("a") != secret("b")
+    assert len(secret("a")) == 64
+
+
+# What the ledger notes.
+
+
+def test_of_many_callbacks_for_an_attempt_the_first_few_are_kept(tmp_path: Path) -> None:
+    """The same one again adds nothing, a flood of different ones little, and a stranger nothing."""
+
+    async def flooded() -> list[str]:
+        ledger, account = Ledger(tmp_path / "ledger"), Account("https://api.example.com")
+        row = await ledger.add(ImageRequest("a fox", "1:1", "png"), account)
+        await ledger.send(row.id)
+        for task_id in ["true", *["true"] * 100, *(f"forged{n}" for n in range(50))]:
+            assert await ledger.called(row.id, task_id)
+        assert not await ledger.called("nobody", "true")
+        kept = [one.task_id for one in await ledger.callbacks(account)]
+        ledger.close()
+        return kept
+
+    assert asyncio.run(flooded()) == ["true", *(f"forged{n}" for n in range(CALLBACKS - 1))]
+
+
+# A callback wakes who waits.
+
+
+def test_the_api_is_asked_to_call_at_an_address_of_the_attempt(
+    called: Studio, sandbox: Sandbox, home: Path
+) -> None:
+    """Its token is what ties a billed task to our attempt, whatever becomes of the answer."""
+    job = start(called, "a fox")
+    id_ = sent(home, sandbox)
+    body = sandbox.tasks[0].request
+    assert body["request_type"] == "callback"
+    base, _, token = body["callback_url"].rpartition("/")
+    assert base == HERE
+    assert token.startswith(f"{id_}-")
+    assert len(token) == len(id_) + 65
+    note(home, id_, sandbox.tasks[0].id)
+    assert job.future.result(30).path.exists()
+
+
+def test_a_task_is_looked_at_when_its_callback_comes(
+    called: Studio, sandbox: Sandbox, home: Path
+) -> None:
+    """Once, and not before: that is what the mode is for."""
+    for number in (1, 2):
+        job = start(called, f"fox {number}")
+        note(home, sent(home, sandbox, number=number), sandbox.tasks[-1].id)
+        assert job.future.result(30).error is None
+    assert sandbox.counts["status"] == sandbox.counts["submit"] == 2
+
+
+def test_a_callback_before_the_answer_to_the_submit_counts(
+    called: Studio, sandbox: Sandbox, home: Path
+) -> None:
+    """The API may be quicker to call than to answer."""
+    job = start(called, "[sandbox slow-submit=1] a fox")
+    note(home, sent(home, sandbox, "sending"), sandbox.tasks[0].id)
+    assert job.future.result(30).task_id == sandbox.tasks[0].id
+    assert (sandbox.counts["submit"], sandbox.counts["status"]) == (1, 1)
+
+
+def test_a_callback_too_early_or_forged_ends_nothing(
+    slow_sandbox: Sandbox, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The task is asked about, is found to be running, and is waited for as ever."""
+    studio = in_callback_mode(slow_sandbox.url, home)
+    job = start(studio, "a fox")
+    id_ = sent(home, slow_sandbox)
+    assert note(home, id_, "forged")
+    wait_for(lambda: slow_sandbox.counts["status"] == 1)
+    assert not job.future.done()
+    wait_for(lambda: note(home, id_, slow_sandbox.tasks[0].id))
+    assert job.future.result(60).task_id == slow_sandbox.tasks[0].id
+    assert states(home) == ["stored"]
+    studio.close()
+
+
+def test_without_a_callback_the_net_finds_the_picture(
+    slow_sandbox: Sandbox, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A receiver that is down delays a picture, loses none, and is not relied on until the next
+    callback comes."""
+    monkeypatch.setattr(rhythm, "NET_FIRST", 0.3)
+    monkeypatch.setattr(rhythm, "NET_EVERY", 0.1)
+    monkeypatch.setattr(rhythm.Rhythms, "expected", lambda *_: 0.1)
+    studio = in_callback_mode(slow_sandbox.url, home)
+    assert studio.wait(studio.generate("a fox")).path.exists()
+    assert studio._workshop is not None
+    rhythms = studio._workshop.rhythms
+    assert not rhythms.callbacks_come
+    job = start(studio, "[sandbox slow] an owl")
+    note(home, sent(home, slow_sandbox, number=2), slow_sandbox.tasks[-1].id)
+    wait_for(lambda: rhythms.callbacks_come)
+    assert job.future.result(60).path.exists()
+    studio.close()
+
+
+def test_a_schedule_that_was_asked_for_is_kept(sandbox: Sandbox, home: Path) -> None:
+    """`NANOBANANA_FIRST_POLL` says when to look, callbacks or not."""
+    studio = Studio(settings_for(sandbox.url, home, callback_url=HERE))
+    assert studio.wait(studio.generate("a fox")).path.exists()
+    studio.close()
+
+
+def test_the_offline_sandbox_is_not_asked_to_call(home: Path) -> None:
+    """It is in the same process, and the address is for the API alone."""
+    from nanobanana_nb import Settings
+
+    url = "https://hooks.example.com"
+    studio = Studio(Settings(home=home, pictures=home, sandbox="always", callback_url=url))
+    assert studio.wait(studio.generate("a fox")).path.exists()
+    assert studio._workshop is not None
+    assert studio._workshop._sandbox is not None
+    assert studio._workshop._sandbox.tasks[0].request["request_type"] == "async"
+    studio.close()
+
+
+# A callback brings back what was lost.
+
+
+@pytest.mark.parametrize("fault", ["drop", "slow-submit=30"])
+def test_a_lost_answer_is_made_up_for_by_the_callback(
+    sandbox: Sandbox, home: Path, fault: str
+) -> None:
+    """Whoever waits gets an ordinary picture; it was paid for once."""
+    studio = in_callback_mode(sandbox.url, home, timeout=0.5)
+    job = start(studio, f"[sandbox {fault}] a fox")
+    note(home, sent(home, sandbox, "unknown"), sandbox.tasks[0].id)
+    fox = job.future.result(30)
+    assert (fox.error, fox.task_id) == (None, sandbox.tasks[0].id)
+    assert fox.path.exists()
+    assert sandbox.counts["submit"] == 1
+    spent = studio.wait(studio.spending())
+    assert (spent.unknown, str(spent.today)) == (0, "0.03")
+    studio.close()
+
+
+def in_doubt(sandbox: Sandbox, home: Path) -> str:
+    """The id of an attempt that was billed, and whose answer an ended studio has lost."""
+    studio = Studio(settings_for(sandbox.url, home))
+    with pytest.raises(errors.SubmitUnknown):
+        studio.wait(studio.generate("[sandbox drop] a fox"))
+    studio.close()
+    return attempts(home)[-1][0]
+
+
+def test_a_callback_that_comes_later_is_news(sandbox: Sandbox, home: Path) -> None:
+    """Nobody waits any more: the picture comes home in the background, and is told of."""
+    id_ = in_doubt(sandbox, home)
+    studio = in_callback_mode(sandbox.url, home)
+    studio.recover()
+    note(home, id_, sandbox.tasks[0].id)
+    wait_for(lambda: states(home) == ["stored"])
+    wait_for(lambda: "1 picture that was sent earlier came back" in studio.news())
+    assert sandbox.counts["submit"] == 1
+    studio.close()
+
+
+def test_resume_shows_what_a_callback_has_found_again(sandbox: Sandbox, home: Path) -> None:
+    """Also in a kernel that knows nothing of callbacks."""
+    note(home, in_doubt(sandbox, home), sandbox.tasks[0].id)
+    studio = Studio(settings_for(sandbox.url, home))
+    [fox] = studio.wait(studio.resume())
+    assert (fox.error, fox.task_id) == (None, sandbox.tasks[0].id)
+    assert sandbox.counts["submit"] == 1
+    studio.close()
+
+
+def test_a_callback_that_the_api_does_not_confirm_settles_nothing(
+    sandbox: Sandbox, home: Path
+) -> None:
+    """A forged id is asked about and not believed; nor is that of a task of another attempt."""
+    studio = Studio(settings_for(sandbox.url, home))
+    owl = studio.wait(studio.generate("an owl"))
+    studio.close()
+    id_ = in_doubt(sandbox, home)
+    note(home, id_, "forged")
+    note(home, id_, owl.task_id)
+    studio = Studio(settings_for(sandbox.url, home))
+    asked = sandbox.counts["status"]
+    assert not studio.wait(studio.resume())
+    assert sandbox.counts["status"] == asked + 1
+    assert states(home) == ["stored", "unknown"]
+    studio.close()
+
+
+def test_what_nobody_calls_about_stays_in_doubt(
+    sandbox: Sandbox, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is waited for within limits, and then it is named and priced as ever."""
+    from nanobanana_nb import callbacks
+
+    monkeypatch.setattr(callbacks, "PATIENCE", 0.2)
+    monkeypatch.setattr(rhythm.Rhythms, "expected", lambda *_: 0.1)
+    studio = in_callback_mode(sandbox.url, home)
+    with pytest.raises(errors.SubmitUnknown, match=r"\$0\.03"):
+        studio.wait(studio.generate("[sandbox drop] a fox"))
+    assert states(home) == ["unknown"]
+    studio.close()
+
+
+def test_two_kernels_find_a_lost_submit_again_once(sandbox: Sandbox, home: Path) -> None:
+    """Both see its callback; one of them brings the picture home, both may wait for it."""
+    here, there = (in_callback_mode(sandbox.url, home) for _ in range(2))
+    there.recover()
+    there.wait(there.spending())  # it is open, and looks for callbacks
+    job = start(here, "[sandbox drop] a fox")
+    note(home, sent(home, sandbox, "unknown"), sandbox.tasks[0].id)
+    assert job.future.result(30).path.exists()
+    assert states(home) == ["stored"]
+    assert sandbox.counts["download"] == 1
+    for studio in (here, there):
+        studio.close()
+
+
+# Ending in the midst of it.
+
+
+def test_a_studio_that_is_closed_lets_its_submit_end(home: Path) -> None:
+    """The answer is on its way: cut off, a picture would be paid for and be in doubt."""
+    with Sandbox(latency=60) as api:
+        studio = Studio(settings_for(api.url, home))
+        start(studio, "[sandbox slow-submit=1] a fox")
+        wait_for(lambda: api.counts["accepted"] == 1)
+        studio.close()
+        assert states(home) == ["submitted"]
+
+
+def test_a_studio_that_is_closed_sends_nothing_more(home: Path) -> None:
+    """What waits for its turn meanwhile has cost nothing, and is not sent either."""
+    with Sandbox(latency=30, at_once=1, reasons=True) as api:
+        studio = Studio(settings_for(api.url, home))
+        studio.start(studio.gallery("[sandbox slow-submit=1] a fox", count=5))
+        wait_for(lambda: api.counts["accepted"] == 1)
+        studio.close()
+        assert api.counts["submit"] <= 3  # no more than were on their way together
+        assert states(home).count("submitted") == 1
+        assert "sending" not in states(home)
+        assert "unknown" not in states(home)
