@@ -21,9 +21,9 @@ from .rhythm import Bell, Rhythms
 from .rows import Account, Callback, TaskRow
 
 EVERY: Final = 0.25
-"""Seconds between two looks for callbacks while somebody waits for one,"""
-IDLE: Final = 2.0
-"""and while nobody does."""
+"""Seconds between two looks for callbacks."""
+AGAIN: Final = 2.0
+"""Seconds until a callback is asked about again that could not be."""
 PATIENCE: Final = 10.0
 """Seconds for which the callback of a lost submit is waited for, beyond three usual tasks."""
 TRIES: Final = 8
@@ -116,7 +116,7 @@ class Callbacks:
             with contextlib.suppress(LedgerError):  # the next round tries again
                 for row in await self.look():
                     found(row)
-            await asyncio.sleep(EVERY if self._bells or self._lost else IDLE)
+            await asyncio.sleep(EVERY)
 
     async def look(self) -> list[TaskRow]:
         """See what callbacks have come; the submits found again for which nobody waits."""
@@ -148,7 +148,7 @@ class Callbacks:
         except TaskNotFound:
             return None
         except NanoBananaError:  # no answer, or another kernel was faster: neither says anything
-            self._doubts[callback.number] = _Doubt(doubt.tries, self._clock() + IDLE)
+            self._doubts[callback.number] = _Doubt(doubt.tries, self._clock() + AGAIN)
             return None
         self._rhythms.callbacks_come = True
         return await self._ledger.get(callback.id)

@@ -4,14 +4,17 @@ change nothing else. What the receiver would note is noted here in a ledger of i
 from __future__ import annotations
 
 import asyncio
+import functools
 import sqlite3
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from queue import Queue
 from typing import Any
 
 import pytest
 
-from nanobanana_nb import Sandbox, Studio, errors, rhythm
+from nanobanana_nb import Sandbox, Studio, errors, rhythm, webhook
 from nanobanana_nb.ledger import CALLBACKS, Ledger
 from nanobanana_nb.models import ImageRequest
 from nanobanana_nb.rows import Account
@@ -39,7 +42,7 @@ def called(sandbox: Sandbox, home: Path) -> Iterator[Studio]:
 
 def in_callback_mode(url: str, home: Path, **more: Any) -> Studio:
     unfixed = {"first_poll": None, "poll_interval": None, "callback_url": HERE}
-    return Studio(settings_for(url, home, **unfixed, **more))
+    return Studio(settings_for(url, home, **(unfixed | more)))
 
 
 def note(home: Path, id_: str, task_id: str) -> bool:
@@ -309,6 +312,56 @@ def test_two_kernels_find_a_lost_submit_again_once(sandbox: Sandbox, home: Path)
     assert sandbox.counts["download"] == 1
     for studio in (here, there):
         studio.close()
+
+
+# Through the receiver.
+
+
+@pytest.fixture
+def caller() -> Iterator[Sandbox]:
+    """An API that calls, and calls again soon where it was not answered well."""
+    with Sandbox(latency=0.5, callback_retry=0.2) as running:
+        yield running
+
+
+@pytest.fixture
+def listening(caller: Sandbox, home: Path) -> str:
+    """The address of a receiver of this home."""
+    told: Queue[str] = Queue()
+    settings = settings_for(caller.url, home)
+    serve = functools.partial(webhook.serve, settings, port=0, ready=told.put)
+    threading.Thread(target=serve, daemon=True).start()
+    return told.get(timeout=60)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    ["", "drop", "callback-early", "callback-twice", "callback-lost", "callback-refused",
+     "callback-forged", "callback-garbage", "callback-reordered"],
+)  # fmt: skip
+def test_whatever_is_delivered_the_picture_comes_once(
+    caller: Sandbox, home: Path, listening: str, fault: str
+) -> None:
+    """API, receiver, ledger, studio: one submit, one picture, and no looking on suspicion."""
+    studio = in_callback_mode(caller.url, home, callback_url=listening)
+    prompt = f"[sandbox {fault}] a fox" if fault else "a fox"
+    fox = studio.wait(studio.generate(prompt))
+    assert fox.path.exists()
+    assert (caller.counts["submit"], caller.counts["download"]) == (1, 1)
+    assert caller.counts["status"] <= (3 if fault == "callback-forged" else 2)
+    assert states(home) == ["stored"]
+    studio.close()
+
+
+def test_a_failure_is_told_as_if_it_had_been_looked_for(
+    caller: Sandbox, home: Path, listening: str
+) -> None:
+    """What the callback says of it is not what is believed."""
+    studio = in_callback_mode(caller.url, home, callback_url=listening)
+    with pytest.raises(errors.ContentRefused):
+        studio.wait(studio.generate("[sandbox CONTENT_VIOLATION] a fox"))
+    assert states(home) == ["failed"]
+    studio.close()
 
 
 # Ending in the midst of it.

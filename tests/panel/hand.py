@@ -101,14 +101,14 @@ class Hand:
         self.field("link").value = reference
         self.press("Add")
 
-    def says(self, words: str, name: str = "", seconds: float = 20.0) -> None:
+    def says(self, words: str, name: str = "", seconds: float = 60.0) -> None:
         """Wait until that can be read."""
         try:
             wait_for(lambda: words in self.text(name), seconds)
         except AssertionError:
             raise AssertionError(f"{words!r} is not in {self.text(name)!r}") from None
 
-    def shows(self, count: int, seconds: float = 20.0) -> None:
+    def shows(self, count: int, seconds: float = 60.0) -> None:
         """Wait until there are so many pictures on the page, and nothing is under way."""
 
         def there() -> bool:
