@@ -202,6 +202,7 @@ def test_a_refusal_may_say_which_limit_it_was(
         while (answer := api.submit()).status_code == 200:
             pass
         assert told(answer) == (429, message, None)
+        api.http.close()
 
 
 def test_retry_after_is_when_there_is_room_again(api: Api) -> None:
@@ -239,7 +240,9 @@ def test_retry_after_is_left_out_where_nobody_knows(api: Api) -> None:
 def test_the_account_shows_its_limits(clock: Clock) -> None:
     """Another process sees what is allowed, what is under way, and how many were refused."""
     with Sandbox(latency=LATENCY, clock=clock, at_once=1, rate=60, count_polls=True) as sandbox:
-        statuses(Api(sandbox, clock), 3)
+        api = Api(sandbox, clock)
+        statuses(api, 3)
+        api.http.close()
         account = WEB.get(sandbox.url + "/sandbox/account").json()
     assert (account["underWay"], account["refused"]) == (1, 2)
     assert account["limits"] == {

@@ -8,6 +8,7 @@ a witness. Where the documents leave a choice, the choice is written next to it.
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -26,6 +27,14 @@ MAX_IMAGES = 5
 MAX_IMAGE_BYTES = 10_000_000
 LINK_LIFETIME = 24 * 3600
 """Seconds that a result link works (section 10)."""
+
+CALLBACK_TIMEOUT = 30.0
+"""Seconds that the receiver of a callback has to answer HTTP 200 (section 7)."""
+CALLBACK_RETRY = 30.0
+"""Seconds until the first repetition of a callback that was not answered so (section 7)."""
+CALLBACK_PACE = (1, 2, 4)
+"""How many times `CALLBACK_RETRY` each repetition waits. Three repetitions with growing delays are
+documented; that they double, to 60 s and 120 s, is our choice."""
 
 MODES = ("text-to-image", "image-to-image")
 REQUEST_TYPES = ("async", "callback")
@@ -88,13 +97,15 @@ class Rejected(Exception):
 
 @dataclass(frozen=True)
 class Response:
-    """One HTTP answer, before it meets a socket; the last three fields are ways to misbehave."""
+    """One HTTP answer, before it meets a socket; the last four fields are ways to misbehave."""
 
     status: int
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     delay: float = 0.0
     """Seconds to wait before answering."""
+    after: threading.Event | None = None
+    """What has to happen before the answer."""
     missing: int = 0
     """Bytes that Content-Length promises beyond the body."""
     hang_up: bool = False
@@ -111,6 +122,8 @@ class Submission:
     image_urls: tuple[str, ...]
     aspect_ratio: str
     output_format: str
+    callback_url: str | None
+    """Where the outcome is told; None where nobody wants to be told."""
 
 
 def json_response(status: int, body: object, headers: Mapping[str, str] | None = None) -> Response:
@@ -150,8 +163,9 @@ def parse_submission(raw: bytes) -> Submission:
     """
     body = _object(raw)
     request_type = _choice(body, "request_type", REQUEST_TYPES, default="async")
+    callback_url = body.get("callback_url") if request_type == "callback" else None
     if request_type == "callback":
-        _check_callback_url(body.get("callback_url"))
+        _check_callback_url(callback_url)
     given = body.get("input")
     if not isinstance(given, dict):
         raise Rejected("Missing required field: input")
@@ -171,6 +185,7 @@ def parse_submission(raw: bytes) -> Submission:
         image_urls=image_urls,
         aspect_ratio=_choice(given, "aspect_ratio", ASPECT_RATIOS, default="1:1", at="input."),
         output_format=_choice(given, "output_format", OUTPUT_FORMATS, default="jpeg", at="input."),
+        callback_url=callback_url,
     )
 
 
@@ -223,8 +238,9 @@ def _check_callback_url(url: object) -> None:
     """Public https, as documented (section 7), or http on this machine, for the sandbox's sake."""
     if not isinstance(url, str) or not url:
         raise Rejected("Missing required field: callback_url")
+    plain = url.isascii() and url.isprintable() and " " not in url  # it becomes a request's head
     on_this_machine = _has_shape(url, ("http",)) and is_loopback(urlsplit(url).hostname or "")
-    if not (_has_shape(url, ("https",)) or on_this_machine):
+    if not (plain and (_has_shape(url, ("https",)) or on_this_machine)):
         raise Rejected("callback_url must be a public HTTPS URL")
 
 

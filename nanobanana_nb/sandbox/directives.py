@@ -1,32 +1,47 @@
 """Failures on demand: ``[sandbox NAME]`` in a prompt, or ``sandbox.fail_next("NAME")``.
 
 One table says what each name does. A directive is a `Script`: the ways in which one request
-departs from a request that goes well. To add one, add a line to `_named`.
+departs from a request that goes well. To add one, add a line to one of the four tables below.
 
-==================  ==================================================================
-400 ... 504         the submit answers this HTTP status in the API's envelope; nothing
-                    is billed; ``[sandbox 429 retry-after=3]`` adds the header
-insufficient        the submit answers HTTP 400 "Insufficient credits"
-content-403         the submit answers 403 "Content violates policy"
-envelope-402 ...    the submit answers HTTP 200 with this ``code``
-gateway-502 ...     the submit answers 502, 503 or 504 with a proxy's HTML page
-slow-submit         the submit is accepted and answered late (``slow-submit=5``: seconds)
-drop                the submit is accepted and billed, and the connection just closes
-CONTENT_VIOLATION   and every other fail code: the task fails after its acceptance
-slow, forever       pending for ten times the latency; never complete
-null-data           the first status answer has ``data: null``
-early-404           the first status answer is a 404
-poll-500            the first two status answers are a 500
-poll-html           the first two status answers are a proxy's HTML page
-processing_r2       the first two status answers have this undocumented state
-upper               states in capitals
-object              ``resultJson`` is an object, not a string
-no-cost             ``costTime`` and ``completeTime`` are missing
-two                 two pictures in ``resultUrls``
-expired             the result link answers 410 (``expired=403``: 403)
-cut, cut-once       the picture ends before its Content-Length: always; the first time
-not-image           the result link answers HTML that says it is a picture
-==================  ==================================================================
+===================  ==================================================================
+400 ... 504          the submit answers this HTTP status in the API's envelope; nothing
+                     is billed; ``[sandbox 429 retry-after=3]`` adds the header
+insufficient         the submit answers HTTP 400 "Insufficient credits"
+content-403          the submit answers 403 "Content violates policy"
+envelope-402 ...     the submit answers HTTP 200 with this ``code``
+gateway-502 ...      the submit answers this HTTP status with a proxy's HTML page
+slow-submit          the submit is accepted and answered late (``slow-submit=5``: seconds)
+drop                 the submit is accepted and billed, and the connection just closes
+drop-unbilled        the connection just closes; nothing was accepted or billed
+CONTENT_VIOLATION    and every other fail code: the task fails after its acceptance
+slow, forever        pending for ten times the latency; never complete
+null-data            the first status answer has ``data: null``
+early-404            the first status answer is a 404
+poll-400 ...         the first two status answers are this HTTP status in the envelope
+poll-envelope-429 .. the first two status answers are HTTP 200 with this ``code``
+poll-gateway-503 ... the first two status answers are this status with a proxy's HTML page
+poll-html            the same as poll-gateway-502
+processing_r2        the first two status answers have this undocumented state
+upper                states in capitals
+object               ``resultJson`` is an object, not a string
+no-cost              ``costTime`` and ``completeTime`` are missing
+two                  two pictures in ``resultUrls``
+expired              the result link answers 410 (``expired=403``: 403)
+cut, cut-once        the picture ends before its Content-Length: always; the first time
+not-image            the result link answers HTML that says it is a picture
+callback-never       no callback is ever sent
+callback-twice       each callback is sent twice
+callback-early       the task is complete at once, and the submit is not answered until the
+                     first delivery of its callback has been tried
+callback-lost        the callback arrives, but its answer does not: it is sent again
+                     (``callback-lost=4``: the first four answers, which are all)
+callback-refused     the first delivery makes no connection: it is sent later
+                     (``callback-refused=4``: the first four, which are all)
+callback-forged      before the true callback comes one that tells of the success of another
+                     task, with a link to a stranger's address
+callback-garbage     before the true callback comes one that is not JSON
+callback-reordered   after the true callback comes one that says ``processing``
+===================  ==================================================================
 """
 
 from __future__ import annotations
@@ -35,12 +50,42 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache, partial
+from types import MappingProxyType
 from typing import Any
 
-from .contract import FAIL_MESSAGES, Response, json_response, refusal, success
+from .contract import (
+    CALLBACK_PACE,
+    FAIL_MESSAGES,
+    Response,
+    json_response,
+    refusal,
+    success,
+)
 
 StatusData = dict[str, Any]
 """The ``data`` of a status answer (section 3)."""
+
+
+Notices = tuple[tuple[str, Callable[[StatusData], bytes]], ...]
+"""What is sent beside a true callback: a name for its kind, and the body."""
+
+
+@dataclass(frozen=True)
+class Habit:
+    """How the callbacks of one task depart from the documents; the defaults do not."""
+
+    never: bool = False
+    early: bool = False
+    """The task is complete at once and told of before its submit is answered."""
+    times: int = 1
+    """How often each delivery is sent."""
+    unmade: int = 0
+    """How many deliveries, from the first, make no connection."""
+    unread: int = 0
+    """How many answers, from the first, are lost."""
+    before: Notices = ()
+    after: Notices = ()
 
 
 @dataclass(frozen=True)
@@ -62,6 +107,7 @@ class Script:
     pictures: int = 1
     download: Callable[[Response, int], Response] = lambda response, _attempt: response
     """What becomes of the answer to the n-th download (from 0)."""
+    callback: Habit = Habit()
 
 
 ORDINARY = Script()
@@ -92,43 +138,91 @@ def names() -> tuple[str, ...]:
     return tuple(_named())
 
 
-def _named() -> dict[str, Callable[[Mapping[str, str]], Script]]:
-    def always(script: Script) -> Callable[[Mapping[str, str]], Script]:
-        return lambda _settings: script
+@cache
+def _named() -> Mapping[str, Callable[[Mapping[str, str]], Script]]:
+    scripts = _submits() | _polls() | _pictures() | _callbacks()
+    table: dict[str, Callable[[Mapping[str, str]], Script]] = {
+        name: partial(_always, script) for name, script in scripts.items()
+    }
+    table["429"] = _busy
+    table["slow-submit"] = _late
+    table["expired"] = _expired
+    table["callback-lost"] = _lost
+    table["callback-refused"] = _unconnected
+    return MappingProxyType(table)
 
+
+def _always(script: Script, _settings: Mapping[str, str]) -> Script:
+    return script
+
+
+def _submits() -> dict[str, Script]:
     scripts = {
         "insufficient": Script(refuse=_envelope(400, "Insufficient credits")),
         "content-403": Script(refuse=_envelope(403, "Content violates policy")),
         "drop": Script(drop=True),
+        "drop-unbilled": Script(refuse=Response(502, hang_up=True)),
         "slow": Script(patience=10.0),
         "forever": Script(forever=True),
-        "null-data": Script(first_polls=(lambda _: success(None),)),
-        "early-404": Script(first_polls=(lambda _: refusal(404),)),
-        "poll-500": Script(first_polls=(lambda _: refusal(500),) * 2),
-        "poll-html": Script(first_polls=(lambda _: _gateway(502),) * 2),
+    }
+    scripts |= {f"{face}{at}": Script(refuse=answer) for face, at, answer in _faces()}
+    return scripts | {code: Script(fail_code=code) for code in FAIL_MESSAGES}
+
+
+def _polls() -> dict[str, Script]:
+    scripts = {
+        "null-data": Script(first_polls=(_instead(success(None)),)),
+        "early-404": Script(first_polls=(_instead(refusal(404)),)),
+        "poll-html": Script(first_polls=(_instead(_gateway(502)),) * 2),
         "processing_r2": Script(first_polls=(_copying,) * 2),
         "upper": Script(reshape=lambda data: data | {"state": data["state"].upper()}),
         "object": Script(reshape=_decoded),
         "no-cost": Script(reshape=lambda data: _without(data, "costTime", "completeTime")),
         "two": Script(pictures=2),
+    }
+    return scripts | {
+        f"poll-{face}{at}": Script(first_polls=(_instead(answer),) * 2)
+        for face, at, answer in _faces()
+    }
+
+
+def _pictures() -> dict[str, Script]:
+    return {
         "cut": Script(download=lambda response, _attempt: _cut(response)),
         "cut-once": Script(
             download=lambda response, attempt: response if attempt else _cut(response)
         ),
         "not-image": Script(download=lambda response, _attempt: _web_page(response)),
     }
-    scripts |= {code: Script(fail_code=code) for code in FAIL_MESSAGES}
-    scripts |= {f"gateway-{status}": Script(refuse=_gateway(status)) for status in (502, 503, 504)}
-    scripts |= {
-        f"envelope-{status}": Script(refuse=replace(_refused(status), status=200))
-        for status in _STATUSES
+
+
+def _callbacks() -> dict[str, Script]:
+    habits = {
+        "never": Habit(never=True),
+        "twice": Habit(times=2),
+        "early": Habit(early=True),
+        "forged": Habit(before=(("forged", _forged),)),
+        "garbage": Habit(before=(("garbage", lambda _data: b"<html>not JSON at all"),)),
+        "reordered": Habit(after=(("processing", _belated),)),
     }
-    table = {name: always(script) for name, script in scripts.items()}
-    table |= {str(status): always(Script(refuse=_refused(status))) for status in _STATUSES}
-    table["429"] = _busy
-    table["slow-submit"] = _late
-    table["expired"] = _expired
-    return table
+    return {f"callback-{name}": Script(callback=habit) for name, habit in habits.items()}
+
+
+def _faces() -> list[tuple[str, int, Response]]:
+    """The ways in which a refusal is told: by the API, by a proxy, and behind an HTTP 200."""
+    return [
+        face
+        for at in _STATUSES
+        for face in (
+            ("", at, _refused(at)),
+            ("gateway-", at, _gateway(at)),
+            ("envelope-", at, replace(_refused(at), status=200)),
+        )
+    ]
+
+
+def _instead(answer: Response) -> Callable[[StatusData], Response]:
+    return lambda _data: answer
 
 
 def _refused(status: int) -> Response:
@@ -163,13 +257,41 @@ def _expired(settings: Mapping[str, str]) -> Script:
     return Script(download=lambda _response, _attempt: gone)
 
 
+def _lost(settings: Mapping[str, str]) -> Script:
+    return Script(callback=Habit(unread=_tries("callback-lost", settings)))
+
+
+def _unconnected(settings: Mapping[str, str]) -> Script:
+    return Script(callback=Habit(unmade=_tries("callback-refused", settings)))
+
+
+def _tries(name: str, settings: Mapping[str, str]) -> int:
+    tries, most = int(settings[""] or 1), 1 + len(CALLBACK_PACE)
+    if not 1 <= tries <= most:
+        raise ValueError(f"{name} takes 1 to {most} deliveries")
+    return tries
+
+
+def _forged(data: StatusData) -> bytes:
+    """A success in every detail, of a task that nobody submitted."""
+    task_id = data["taskId"][::-1]
+    links = json.dumps({"resultUrls": [f"https://attacker.example/{task_id}.png"]})
+    cost = data["completeTime"] - data["createTime"]
+    forged = {"taskId": task_id, "state": "success", "resultJson": links, "costTime": cost}
+    return success(forged | {time: data[time] for time in ("createTime", "completeTime")}).body
+
+
+def _belated(data: StatusData) -> bytes:
+    return _running(data, "processing").body
+
+
 def _copying(data: StatusData) -> Response:
-    return success(
-        {
-            **_without(data, "resultJson", "completeTime", "costTime", "failCode", "failMsg"),
-            "state": "processing_r2",
-        }
-    )
+    return _running(data, "processing_r2")
+
+
+def _running(data: StatusData, state: str) -> Response:
+    outcome = ("resultJson", "completeTime", "costTime", "failCode", "failMsg")
+    return success({**_without(data, *outcome), "state": state})
 
 
 def _decoded(data: StatusData) -> StatusData:

@@ -22,9 +22,9 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from PIL import Image
 
-from . import drawing, references
+from . import drawing, openapi, page, references
+from .callbacks import Courier, Delivery, Errand
 from .contract import (
-    LINK_LIFETIME,
     MODEL,
     PRICE,
     Rejected,
@@ -35,7 +35,8 @@ from .contract import (
     refusal,
     success,
 )
-from .directives import ORDINARY, Script, find_directive, read_directive
+from .directives import ORDINARY, Script, StatusData, find_directive, read_directive
+from .faults import Fault, Plan
 from .limits import Gate, Limits
 from .tasks import Run, Task, schedule
 
@@ -45,7 +46,8 @@ _PICTURES_KEPT = 32
 
 class Handler:
     """The imitated API with one account. ``origin`` is where its links lead, such as
-    ``http://127.0.0.1:8000``; ``latency`` is in seconds, ``balance`` in US dollars."""
+    ``http://127.0.0.1:8000``; ``latency`` and ``link_lifetime`` are in seconds, ``balance`` is in
+    US dollars. Callbacks are delivered while there is a ``courier``."""
 
     def __init__(
         self,
@@ -56,18 +58,28 @@ class Handler:
         api_key: str | None,
         clock: Callable[[], float],
         limits: Limits,
+        link_lifetime: float,
+        plan: Plan,
     ) -> None:
+        if not link_lifetime >= 0:
+            raise ValueError(f"link_lifetime is {link_lifetime!r}; give seconds, 0 or more")
         self.origin = origin
+        self.courier: Courier | None = None
         self.balance = balance
         self.spent = Decimal(0)
         self.counts: Counter[str] = Counter()
         self._latency = latency
         self._api_key = api_key
         self._clock = clock
+        self._link_lifetime = link_lifetime
+        self._plan = plan
         self._gate = Gate(limits)
         self._lock = threading.Lock()
         self._runs: dict[str, Run] = {}
         self._queued: deque[str] = deque()
+        self._valid = 0
+        self._faulted: dict[int, Fault] = {}
+        self._deliveries: list[Delivery] = []
         self._shared: dict[str, Path] = {}
         self._pictures: OrderedDict[str, bytes] = OrderedDict()
 
@@ -75,6 +87,22 @@ class Handler:
         """Every accepted task, in the order of acceptance."""
         with self._lock:
             return tuple(run.task for run in self._runs.values())
+
+    def deliveries(self) -> tuple[Delivery, ...]:
+        """Every callback that was tried, in the order in which the tries ended."""
+        with self._lock:
+            return tuple(self._deliveries)
+
+    def delivered(self, delivery: Delivery) -> None:
+        """Take down what came of a try."""
+        with self._lock:
+            self._deliveries.append(delivery)
+            self.counts["callback"] += 1
+
+    def faulted(self) -> dict[int, Fault]:
+        """What the plan of faults picked so far, by the ordinal of the submit."""
+        with self._lock:
+            return dict(self._faulted)
 
     @property
     def limits(self) -> Limits:
@@ -128,6 +156,12 @@ class Handler:
                 return self._read_only(method, lambda: self._file(unquote(parts.path)))
             case ["", "sandbox", "account"]:
                 return self._read_only(method, self._account)
+            case ["", "sandbox", "previews" | "pictures" as size, task_id]:
+                return self._read_only(method, lambda: self._shown(task_id, size))
+            case ["", "openapi.json"]:
+                return self._read_only(method, lambda: openapi.document(self.origin))
+            case ["", ""]:
+                return self._read_only(method, self._page)
         return refusal(404)
 
     def _api(
@@ -139,14 +173,14 @@ class Handler:
         answer: Callable[[], Response],
     ) -> Response:
         if method != allowed:
-            return refusal(405)
+            return _not_allowed(allowed)
         self._count(name)
         if not self._authorized(headers):
             return refusal(401)
         return self._over_rate(name) or answer()
 
     def _read_only(self, method: str, answer: Callable[[], Response]) -> Response:
-        return answer() if method in ("GET", "HEAD") else refusal(405)
+        return answer() if method in ("GET", "HEAD") else _not_allowed("GET, HEAD")
 
     def _authorized(self, headers: Mapping[str, str]) -> bool:
         scheme, _, key = headers.get("authorization", "").partition(" ")
@@ -183,12 +217,11 @@ class Handler:
         if isinstance(run, Response):
             return run
         run.load_references()
-        answer = success({"taskId": run.task.id})
-        return Response(
-            answer.status,
-            answer.body,
-            answer.headers,
+        told = self._announce(run)
+        return replace(
+            success({"taskId": run.task.id}),
             delay=run.script.submit_delay,
+            after=told if run.script.callback.early else None,
             hang_up=run.script.drop,
         )
 
@@ -198,16 +231,22 @@ class Handler:
         if full := self._gate.full(now):
             self.counts["refused"] += 1
             return full
-        script = self._script(submission.prompt)
-        if script.refuse:
-            return script.refuse
-        if self.balance < PRICE:
-            return refusal(402)
-        return self._accept(submission, script, now)
+        script, fault = self._script(submission.prompt)
+        refused = script.refuse or (refusal(402) if self.balance < PRICE else None)
+        run = refused or self._accept(submission, script, now)
+        if fault:
+            task_id = run.task.id if isinstance(run, Run) else None
+            self._faulted[self._valid] = Fault(fault, task_id)
+        return run
 
-    def _script(self, prompt: str) -> Script:
-        directive = self._queued.popleft() if self._queued else find_directive(prompt)
-        return read_directive(directive) if directive else ORDINARY
+    def _script(self, prompt: str) -> tuple[Script, str | None]:
+        """What a valid submit meets, and which directive the plan picked for it, if it did: what
+        somebody asked for goes first. ValueError for a directive that there is not."""
+        asked = self._queued.popleft() if self._queued else find_directive(prompt)
+        script = read_directive(asked) if asked else ORDINARY
+        self._valid += 1
+        picked = None if asked else self._plan.pick(self._valid)
+        return read_directive(picked) if picked else script, picked
 
     def _accept(self, submission: Submission, script: Script, created: float) -> Run:
         task_id = secrets.token_hex(16)
@@ -223,6 +262,7 @@ class Handler:
             created=created,
             pending_until=pending_until,
             due=due,
+            callback_url=submission.callback_url,
         )
         self.balance -= PRICE
         self.spent += PRICE
@@ -230,6 +270,19 @@ class Handler:
         self._gate.enter(due)
         run = self._runs[task_id] = Run(task, script)
         return run
+
+    def _announce(self, run: Run) -> threading.Event | None:
+        """Have the outcome told, if somebody wants to be; set when that was tried once."""
+        url, habit = run.task.callback_url, run.script.callback
+        if url is None or habit.never or self.courier is None:
+            return None
+        errand = Errand(run.task.id, url, habit, lambda: self._outcome(run))
+        self.courier.send(errand, run.task.due)
+        return errand.tried
+
+    def _outcome(self, run: Run) -> StatusData:
+        run.settle(run.task.due)
+        return run.status(run.task.due, self._links(run))
 
     # -- status and balance
 
@@ -272,7 +325,7 @@ class Handler:
             return refusal(404)
         if run.state(now) != "success":
             return refusal(404)
-        if now > run.task.due + LINK_LIFETIME:
+        if now > run.task.due + self._link_lifetime:
             return refusal(410)
         with self._lock:
             attempt = run.downloads
@@ -315,17 +368,78 @@ class Handler:
             money = {"spent": float(self.spent), "balance": float(self.balance)}
             load = {"underWay": self._gate.under_way(now), "refused": self.counts["refused"]}
             limits = asdict(self._gate.limits)
-        tasks = [
+            faulted = list(self._faulted.items())
+            deliveries = list(self._deliveries)
+        return json_response(
+            200,
             {
-                "taskId": run.task.id,
-                "prompt": run.task.prompt,
-                "input": run.task.request["input"],
-                "state": run.state(now),
-                "billed": float(run.task.billed),
-            }
-            for run in runs
-        ]
-        return json_response(200, {**money, **load, "limits": limits, "tasks": tasks})
+                **money,
+                **load,
+                "limits": limits,
+                "faults": {**asdict(self._plan), "hit": [_fault(*one) for one in faulted]},
+                "callbacks": [_callback(delivery) for delivery in deliveries],
+                "tasks": [_task(run, now) for run in runs],
+            },
+        )
+
+    # -- for people
+
+    def _page(self) -> Response:
+        with self._lock:
+            runs = list(self._runs.values())
+            deliveries = list(self._deliveries)
+            faulted = list(self._faulted.values())
+            account = page.Account(
+                origin=self.origin,
+                any_key=self._api_key is None,
+                latency=self._latency,
+                balance=self.balance,
+                spent=self.spent,
+                refused=self.counts["submit"] - self.counts["accepted"],
+                limited=self.counts["refused"],
+                limits=self._gate.limits,
+                plan=self._plan,
+                faulted=len(faulted),
+            )
+        return page.write(account, page.cards(runs, faulted, deliveries, self._clock()))
+
+    def _shown(self, task_id: str, size: str) -> Response:
+        """A picture for the page: what was drawn, whatever a directive does to the client's."""
+        with self._lock:
+            run = self._runs.get(task_id)
+        if run is None or run.state(self._clock()) != "success":
+            return refusal(404)
+        name = self._links(run)[0].rpartition("/")[2]
+        return page.picture(self._picture(run, name), small=size == "previews")
+
+
+def _not_allowed(methods: str) -> Response:
+    refused = refusal(405)
+    return replace(refused, headers={**refused.headers, "Allow": methods})
+
+
+def _task(run: Run, now: float) -> dict[str, object]:
+    return {
+        "taskId": run.task.id,
+        "prompt": run.task.prompt,
+        "input": run.task.request["input"],
+        "state": run.state(now),
+        "billed": float(run.task.billed),
+    }
+
+
+def _fault(ordinal: int, fault: Fault) -> dict[str, object]:
+    return {"ordinal": ordinal, "directive": fault.directive, "taskId": fault.task_id}
+
+
+def _callback(delivery: Delivery) -> dict[str, object]:
+    return {
+        "taskId": delivery.task_id,
+        "notice": delivery.notice,
+        "attempt": delivery.attempt,
+        "status": delivery.status,
+        "why": delivery.why,
+    }
 
 
 def _draw(run: Run, seed: str) -> bytes:

@@ -7,6 +7,7 @@ Only this machine may connect, only under its own names (a web page that rebinds
 from __future__ import annotations
 
 import logging
+import math
 import os
 import socket
 import socketserver
@@ -16,11 +17,23 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from decimal import Decimal
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import MappingProxyType, TracebackType
 from typing import Any, Generic, TypeVar
 
-from .contract import HTTP_MESSAGES, Response, is_loopback, json_response, refusal
+from .callbacks import Courier, Delivery
+from .contract import (
+    CALLBACK_RETRY,
+    CALLBACK_TIMEOUT,
+    HTTP_MESSAGES,
+    LINK_LIFETIME,
+    Response,
+    is_loopback,
+    json_response,
+    refusal,
+)
+from .faults import Fault, Plan
 from .handler import Handler
 from .limits import Limits
 from .tasks import Task
@@ -58,6 +71,15 @@ class Sandbox:
     ``at_once`` tasks may be under way and ``rate`` requests come a minute (``burst`` of them in
     one moment), more get a 429; ``limits.py`` says how it counts and what it tells. These may be
     changed while it runs: ``sandbox.at_once = 1``.
+
+    A task in ``callback`` mode is told to its address when it completes. ``callback_retry`` is the
+    seconds until the first repetition of a callback that was not answered HTTP 200 (the second
+    waits twice as long, the third four times), ``callback_timeout`` the seconds that a receiver
+    has to answer. Result links work for ``link_lifetime`` seconds.
+
+    With ``faults`` each valid submit meets a fault with that probability, 0 to 1, picked by the
+    ``seed`` and by how many came before it; ``faults.py`` holds what it picks from. What a prompt
+    or `fail_next` asks for goes first. ValueError for numbers that make no sense.
     """
 
     at_once = _Limit[int | None]()
@@ -82,6 +104,11 @@ class Sandbox:
         count_polls: bool = False,
         reasons: bool = False,
         retry_after: bool = False,
+        callback_retry: float = CALLBACK_RETRY,
+        callback_timeout: float = CALLBACK_TIMEOUT,
+        link_lifetime: float = LINK_LIFETIME,
+        faults: float = 0.0,
+        seed: int = 0,
     ) -> None:
         if not is_loopback(host):
             raise ValueError(f"the sandbox serves this machine only, not {host!r}")
@@ -93,7 +120,11 @@ class Sandbox:
             api_key=api_key,
             clock=clock,
             limits=Limits(at_once, rate, burst, count_polls, reasons, retry_after),
+            link_lifetime=link_lifetime,
+            plan=Plan(faults, seed),
         )
+        record = self._handler.delivered
+        self._new_courier = _couriers(clock, callback_retry, callback_timeout, record)
         self._server: _Server | None = None
         self._lock = threading.Lock()
 
@@ -103,6 +134,7 @@ class Sandbox:
             if self._server is None:
                 self._server = _Server(self._address, self._handler)
                 self._handler.origin = self._server.origin
+                self._handler.courier = self._new_courier()
                 threading.Thread(
                     target=self._server.serve_forever,
                     kwargs={"poll_interval": 0.02},  # what close() waits for
@@ -112,11 +144,15 @@ class Sandbox:
         return self
 
     def close(self) -> None:
-        """Stop serving and cut every connection; what was billed can still be read."""
+        """Stop serving and cut every connection, callbacks under way too; those that were still
+        to come are never sent. What was billed can still be read."""
         with self._lock:
             server, self._server = self._server, None
+            courier, self._handler.courier = self._handler.courier, None
         if server is not None:
             server.close()
+        if courier is not None:
+            courier.close()
 
     def __enter__(self) -> Sandbox:
         return self.start()
@@ -155,10 +191,22 @@ class Sandbox:
     @property
     def counts(self) -> Mapping[str, int]:
         """How many requests came: ``submit`` (POSTs), ``accepted``, ``status``, ``download``,
-        ``balance``, and how many of them a limit ``refused``; a snapshot."""
+        ``balance``, how many of them a limit ``refused``, and how many times a ``callback`` was
+        tried; a snapshot."""
         seen = self._handler.counts
-        names = ("submit", "accepted", "status", "download", "balance", "refused")
+        names = ("submit", "accepted", "status", "download", "balance", "refused", "callback")
         return MappingProxyType({name: seen[name] for name in names})
+
+    @property
+    def deliveries(self) -> tuple[Delivery, ...]:
+        """Every callback that was tried, in the order in which the tries ended; a snapshot."""
+        return self._handler.deliveries()
+
+    @property
+    def faulted(self) -> Mapping[int, Fault]:
+        """Which submits, counted from 1 among the valid ones, met which fault of the plan, and
+        which task it befell; a snapshot."""
+        return MappingProxyType(self._handler.faulted())
 
     @property
     def spent(self) -> Decimal:
@@ -179,6 +227,17 @@ class Sandbox:
         """Make the next valid submit misbehave, such as ``"429 retry-after=3"`` or ``"drop"``,
         whatever its prompt says; several calls queue up. The names are in ``directives.py``."""
         self._handler.fail_next(directive)
+
+
+def _couriers(
+    clock: Callable[[], float], retry: float, timeout: float, record: Callable[[Delivery], None]
+) -> Callable[[], Courier]:
+    """A new courier for every start; ValueError for what are no such seconds."""
+    if not 0 <= retry < math.inf:
+        raise ValueError(f"callback_retry is {retry!r}; give seconds, 0 or more")
+    if not 0 < timeout < math.inf:
+        raise ValueError(f"callback_timeout is {timeout!r}; give seconds, more than 0")
+    return partial(Courier, clock=clock, retry=retry, timeout=timeout, record=record)
 
 
 class _Server(ThreadingHTTPServer):
@@ -238,13 +297,16 @@ class _Connection(BaseHTTPRequestHandler):
         response = self._refused() or self._handled()
         if response.delay:
             self.server.closing.wait(response.delay)
+        if response.after:
+            response.after.wait()
         if response.hang_up:
             self.close_connection = True
             _cut(self.connection)
         else:
             self._send(response)
 
-    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _answer  # noqa: N815
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _answer  # noqa: N815
+    do_OPTIONS = do_TRACE = do_QUERY = _answer  # noqa: N815
 
     def _handled(self) -> Response:
         length = self.headers.get("Content-Length", "0")
