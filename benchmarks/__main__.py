@@ -23,6 +23,7 @@ TABLES: Final = {
     "stalls": (40, 8),
     "previews": (15, 3),
     "homes": (3, 1),
+    "flood": (20, 5),
 }
 """The tables and their samples, by default and with `--quick`."""
 
