@@ -317,9 +317,8 @@ class Client:
             async with pool, asyncio.timeout(CONNECT_TIME):
                 return int((await pool.http.post(url, content=b"{}")).status_code)
         except Exception as error:  # noqa: BLE001 - whatever it is, the address does not answer
-            raise errors.TransportError(
-                f"{links.bare(url)} does not answer ({_reason(error)})."
-            ) from None
+            host = links.split(url).hostname
+            raise errors.TransportError(f"{host} does not answer ({_reason(error)}).") from None
 
     async def _pieces(self, url: str) -> AsyncGenerator[bytes]:
         """The bytes of a result; whatever goes wrong with the network is a `DownloadError`."""

@@ -12,7 +12,17 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
-from . import accounting, links, outcomes, pictures, protocol, sandbox, screen, stylebook
+from . import (
+    accounting,
+    links,
+    outcomes,
+    pictures,
+    protocol,
+    recalling,
+    sandbox,
+    screen,
+    stylebook,
+)
 from .archive import Lineage
 from .callbacks import Callbacks
 from .client import Client
@@ -27,7 +37,7 @@ from .pictures import PictureStore
 from .presets import Style
 from .publishing import Publisher
 from .references import References
-from .results import Gallery, Generation, Maker, local_time, pictures_of
+from .results import Gallery, Maker
 from .rhythm import Rhythms
 from .rows import UNFINISHED, Account, TaskRow
 from .settings import Secret, Settings
@@ -57,7 +67,7 @@ class Workshop:
         self._money = " of sandbox money" if self.sandboxed else ""
         self._noting: asyncio.Task[None] | None = None
         self._sandbox: sandbox.Sandbox | None = None
-        base_url, key = settings.base_url, _key(settings)
+        base_url, key = settings.base_url, key_of(settings)
         self.account = Account(base_url, key.account if key else "")
         if self.sandboxed:
             self._sandbox = sandbox.Sandbox().start()
@@ -239,35 +249,16 @@ class Workshop:
         return await self.ledger.adopt(task_id, request, self.account)
 
     def _results(self, drawn: Sequence[Outcome]) -> Gallery:
-        return Gallery(self._result(outcome) for outcome in drawn)
-
-    def _result(self, outcome: Outcome) -> Generation:
-        row = outcome.row
-        return Generation(
-            request=row.request,
-            id=row.id,
-            task_id=row.task_id or "",
-            images=() if outcome.error else pictures_of(row),
-            cost=outcome.cost,
-            seconds=row.seconds,
-            created=local_time(row.created),
-            sandbox=self.sandboxed,
-            replayed=outcome.replayed,
-            state=row.state,
-            starred=row.starred,
-            remark=row.note,
-            warning=outcome.warning,
-            sent=None if row.sent is None else local_time(row.sent),
-            references=row.references,
-            error=outcome.error,
-            maker=self._maker,
+        return Gallery(
+            recalling.generation(outcome, sandbox=self.sandboxed, maker=self._maker)
+            for outcome in drawn
         )
 
 
 def is_sandboxed(settings: Settings) -> bool:
     """Whether the offline sandbox draws: when told to, or in IPython without a key."""
     if settings.sandbox == "auto":
-        return _key(settings) is None and screen.in_ipython()
+        return key_of(settings) is None and screen.in_ipython()
     return settings.sandbox == "always"
 
 
@@ -302,7 +293,7 @@ def is_fixed(settings: Settings) -> bool:
     return settings.first_poll is not None or settings.poll_interval is not None
 
 
-def _key(settings: Settings) -> Secret | None:
+def key_of(settings: Settings) -> Secret | None:
     """The key; a sandbox on this machine, started by hand, takes any."""
     on_this_machine = links.is_loopback(links.split(settings.base_url).hostname)
     return settings.api_key or (Secret("sandbox") if on_this_machine else None)

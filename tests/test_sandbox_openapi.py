@@ -105,7 +105,6 @@ def test_schemathesis_finds_no_answer_that_the_description_does_not_tell(
     whatever the schemas allow is taken and whatever they forbid is refused; no key, no answer; and
     other methods get a 405 that names the right ones. The same requests each time, from none
     stored before."""
-    pytest.importorskip("schemathesis", reason="needs schemathesis")
     (tmp_path / "hooks.py").write_text(HOOKS)
     run = subprocess.run(
         [
