@@ -96,10 +96,11 @@ class Callbacks:
             return None
         found = self._lost[id] = asyncio.Event()
         try:
-            async with asyncio.timeout(3 * self._rhythms.expected("text-to-image") + PATIENCE):
-                await found.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(3 * self._rhythms.expected("text-to-image") + PATIENCE):
+                    await found.wait()
             row = await self._ledger.get(id)
-        except (TimeoutError, LedgerError):
+        except LedgerError:
             return None
         finally:
             self._lost.pop(id, None)
@@ -140,7 +141,7 @@ class Callbacks:
         if doubt.tries >= TRIES or self._clock() < doubt.again:
             return None
         self._doubts[callback.number] = doubt.next(self._clock())
-        if await self._ledger.belongs_elsewhere(callback.task_id, callback.id):
+        if await self._ledger.belongs_elsewhere(callback):
             return None
         try:
             await self._client.status(callback.task_id)

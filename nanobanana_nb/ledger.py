@@ -275,12 +275,14 @@ class Ledger:
         return [Callback(*columns) for columns in found]
 
     @_in_writer
-    def belongs_elsewhere(self, task_id: str, id: str) -> bool:  # noqa: A002
-        """Whether the API's task id is that of another attempt than this, or was named for one."""
+    def belongs_elsewhere(self, callback: Callback) -> bool:
+        """Whether the task that a callback names is that of another attempt, or was named before
+        for another one whose task is not known yet."""
         found = self._connection.execute(
-            "SELECT 1 FROM task WHERE task_id = :task_id AND id <> :id "
-            "UNION ALL SELECT 1 FROM callback WHERE task_id = :task_id AND task <> :id LIMIT 1",
-            {"task_id": task_id, "id": id},
+            "SELECT 1 FROM task WHERE task_id = :task_id AND id <> :id UNION ALL "
+            "SELECT 1 FROM callback JOIN task ON task.id = task WHERE callback.task_id = :task_id "
+            "AND task <> :id AND task.task_id IS NULL AND number < :number LIMIT 1",
+            {"task_id": callback.task_id, "id": callback.id, "number": callback.number},
         )
         return found.fetchone() is not None
 

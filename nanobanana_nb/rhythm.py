@@ -142,6 +142,11 @@ class Rhythms:
             page.first_poll, page.poll_interval, page.deadline, page.expected, page.backoff, known
         )
 
+    def no_callback_came(self) -> None:
+        """A task had ended for long, and was found by looking; where the schedule was asked for,
+        looking may just have been quicker."""
+        self.callbacks_come = self._fixed
+
     def net(self, mode: Mode) -> Schedule:
         """When to look though no callback has come."""
         page = self._client.schedule
@@ -203,7 +208,7 @@ class Rhythm:
     def ended(self) -> None:
         """The task was seen to have ended: by its callback, or although none came."""
         if self.bell is not None and not self.bell.rung:
-            self._rhythms.callbacks_come = False
+            self._rhythms.no_callback_came()
 
     async def turn(self) -> None:
         """Wait until a look is allowed."""

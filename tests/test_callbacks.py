@@ -285,6 +285,36 @@ def test_a_callback_that_the_api_does_not_confirm_settles_nothing(
     studio.close()
 
 
+def test_a_task_that_two_callbacks_claim_is_that_of_the_first(sandbox: Sandbox, home: Path) -> None:
+    """Whoever forges a callback knows a task's id only once its own has come: it neither gets the
+    task nor keeps it from whom it belongs to."""
+    mine, other = in_doubt(sandbox, home), in_doubt(sandbox, home)
+    note(home, mine, sandbox.tasks[0].id)
+    note(home, other, sandbox.tasks[0].id)
+    studio = Studio(settings_for(sandbox.url, home))
+    [fox] = studio.wait(studio.resume())
+    assert fox.id == mine
+    owl = studio.wait(studio.generate("an owl"))
+    note(home, owl.id, sandbox.tasks[1].id)
+    note(home, other, sandbox.tasks[1].id)
+    [fox] = studio.wait(studio.resume())
+    assert (fox.id, fox.task_id) == (other, sandbox.tasks[1].id)
+    assert states(home) == ["stored"] * 3
+    studio.close()
+
+
+def test_where_looks_are_quicker_than_callbacks_a_lost_submit_is_waited_for(
+    sandbox: Sandbox, home: Path
+) -> None:
+    """With a schedule that was asked for, that no callback was needed says nothing of them."""
+    studio = Studio(settings_for(sandbox.url, home, callback_url=HERE))
+    studio.wait(studio.generate("an owl"))
+    job = start(studio, "[sandbox drop] a fox")
+    note(home, sent(home, sandbox, "unknown", number=2), sandbox.tasks[1].id)
+    assert job.future.result(30).path.exists()
+    studio.close()
+
+
 def test_what_nobody_calls_about_stays_in_doubt(
     sandbox: Sandbox, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

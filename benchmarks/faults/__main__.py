@@ -17,7 +17,7 @@ from ..table import plain
 from . import crash
 from .checker import Findings
 from .kinds import TABLE
-from .running import clients, place, service
+from .running import called_back, clients, place, service
 
 SHOWN = 5
 """How many of each finding are printed."""
@@ -28,6 +28,7 @@ def main() -> int:
     seed = random.randrange(1 << 31) if given.seed is None else given.seed
     begun = time.monotonic()
     happened: crash.Series | None = None
+    killed = 0
     with place() as here:
         # A shut door resets connections that wait in front of it, which no one could explain.
         without = [*given.without, *(["then-refused"] if given.kills or given.at_points else [])]
@@ -40,15 +41,27 @@ def main() -> int:
                 ok = happened.ok(findings)
             else:
                 what = f"{given.clicks:,} clicks by {given.processes} processes ({given.client})"
-                clients(given.client, url, here.home, given.clicks, given.processes)
+                if given.callbacks:
+                    how = (given.clicks, given.processes, given.receiver_kills)
+                    killed = called_back(url, here.home, *how)
+                    what += f", called back by a receiver that was killed {killed} times"
+                else:
+                    clients(given.client, url, here.home, given.clicks, given.processes)
                 findings = here.check()
                 ok = findings.ok and findings.undisturbed
-        kinds = sum(one.name not in without for faults in TABLE.values() for one in faults)
+        kinds = sum(
+            one.name not in without
+            for stage, faults in TABLE.items()
+            for one in faults
+            if stage != "callback" or given.callbacks
+        )
         title = f"{what}, {given.rate:.0%} faults of {kinds} kinds, seed {seed}, in {here.folder}"
     seconds = time.monotonic() - begun
     print(_table(title, findings, happened, ok, seconds))
     if given.json:
         report = {"ok": ok, "seed": seed, "seconds": seconds, "findings": asdict(findings)}
+        if given.callbacks:
+            report["receiver_kills"] = killed
         if happened:
             report["series"] = asdict(happened) | {"in_flight": sorted(happened.in_flight)}
         given.json.write_text(json.dumps(report, indent=1))
@@ -67,6 +80,7 @@ def _table(
         if not isinstance(value, dict)
     ]
     rows += [(f"state {state}", str(count)) for state, count in sorted(findings.states.items())]
+    rows += [(f"callbacks: {what}", str(count)) for what, count in findings.callbacks.items()]
     rows += [("faults", str(sum(findings.faults.values()))), ("kinds", str(len(findings.faults)))]
     rows += [("seconds", f"{seconds:.0f}"), ("checker", "ok" if ok else "RED")]
     examples = [
@@ -86,11 +100,16 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--seed", type=int)
     parser.add_argument("--client", choices=("ours", "naive"), default="ours")
+    parser.add_argument("--callbacks", action="store_true", help="submit in callback mode")
+    parser.add_argument("--receiver-kills", type=int, default=3, help="with --callbacks")
     parser.add_argument("--kills", type=int, default=0, help="kill -9 at random moments, instead")
     parser.add_argument("--at-points", type=int, default=0, help="kills at each fail point")
     parser.add_argument("--lease", type=float, default=crash.LEASE, help="seconds a lease outlives")
     parser.add_argument("--json", type=Path, help="also write all findings to this file")
-    return parser.parse_args()
+    given = parser.parse_args()
+    if given.callbacks and (given.client == "naive" or given.kills or given.at_points):
+        parser.error("--callbacks is for clicks of ours, without --kills and --at-points")
+    return given
 
 
 if __name__ == "__main__":

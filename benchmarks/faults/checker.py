@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from .kinds import AMBIGUOUS
+from .kinds import AMBIGUOUS, LOST
 
 VISIBLE: Final = ("stored", "failed", "expired", "parked", "submitted", "ready", "fetching")
 """States in which a person sees a task whose id is known."""
@@ -28,6 +28,8 @@ class Billed:
     task: str
     prompt: str
     sha256: str
+    callback: bool = False
+    """Whether it was to be called back about."""
 
 
 @dataclass
@@ -38,6 +40,11 @@ class Account:
     posts: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
     faults_of: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    callbacks: list[dict[str, Any]] = field(default_factory=list)
+    """Every attempt at a delivery: task, which attempt, whether early, and what it came to."""
+    undelivered: set[str] = field(default_factory=set)
+    """Tasks of which no delivery was answered with 200."""
+    lured: list[str] = field(default_factory=list)
 
     @classmethod
     def read(cls, file: Path) -> Account:
@@ -48,11 +55,22 @@ class Account:
                 case "post":
                     account.posts[entry["prompt"]] += 1
                 case "billed":
-                    account.billed.append(Billed(entry["task"], entry["prompt"], entry["sha256"]))
+                    account.billed.append(_billed(entry))
                 case "fault":
                     account.faults[entry["kind"]] += 1
                     account.faults_of[entry["prompt"]].add(entry["kind"])
+                case "callback":
+                    account.callbacks.append(entry)
+                case "undelivered":
+                    account.undelivered.add(entry["task"])
+                case "lured":
+                    account.lured.append(entry["task"])
         return account
+
+
+def _billed(entry: dict[str, Any]) -> Billed:
+    callback = entry.get("callback", False)
+    return Billed(entry["task"], entry["prompt"], entry["sha256"], callback)
 
 
 @dataclass(frozen=True)
@@ -78,7 +96,7 @@ class Findings:
     corrupt: list[str] = field(default_factory=list)
     """Files under a final name that are no billed picture."""
     wrong: list[str] = field(default_factory=list)
-    """Rows called stored whose file is not the task's picture."""
+    """Rows called stored whose file is not the task's picture, or whose task is another's."""
     missing: list[str] = field(default_factory=list)
     """Rows called stored whose file is not there."""
     locks: list[str] = field(default_factory=list)
@@ -91,6 +109,14 @@ class Findings:
     """Rows still queued or being sent, though nobody is there to do it."""
     unknown: list[str] = field(default_factory=list)
     """Prompts of rows that are, to the client, perhaps billed."""
+    lost: list[str] = field(default_factory=list)
+    """Tasks that were called back about and whose picture is nevertheless not on disk,"""
+    doubted: list[str] = field(default_factory=list)
+    """and those that the ledger still calls perhaps billed."""
+    undelivered: list[str] = field(default_factory=list)
+    """Tasks whose picture is not on disk, and no callback about them ever arrived."""
+    lured: list[str] = field(default_factory=list)
+    """Forged links that were fetched."""
     unknown_billed: int = 0
     clicks: int = 0
     posts: int = 0
@@ -98,13 +124,16 @@ class Findings:
     stored: int = 0
     states: dict[str, int] = field(default_factory=dict)
     faults: dict[str, int] = field(default_factory=dict)
+    callbacks: dict[str, int] = field(default_factory=dict)
+    """What became of the callbacks; empty where there were none."""
     integrity: str = "ok"
 
     @property
     def ok(self) -> bool:
         """Nothing lost, nothing twice, nothing broken, nothing left behind."""
         found = (self.double, self.silent, self.corrupt, self.wrong, self.missing, self.locks)
-        return not any(found) and self.integrity == "ok"
+        called = (self.lost, self.doubted, self.lured)
+        return not any(found + called) and self.integrity == "ok"
 
     @property
     def settled(self) -> bool:
@@ -145,8 +174,11 @@ def check(account_file: Path, ledger: Path, pictures: Path, now: float | None = 
         states=dict(states),
         faults=dict(account.faults),
         integrity=integrity,
+        lured=account.lured,
     )
     _compare_stored(findings, account, rows)
+    if any(task.callback for task in account.billed):
+        _compare_callbacks(findings, account, rows, set(hashes.values()))
     return findings
 
 
@@ -179,9 +211,12 @@ def _broken_sidecars(pictures: Path) -> list[str]:
 def _compare_stored(findings: Findings, account: Account, rows: list[Row]) -> None:
     """Each stored row against its own task's picture; fills in `wrong` and `missing`."""
     true = {task.task: task.sha256 for task in account.billed}
+    asked = {task.task: task.prompt for task in account.billed}
     for row in rows:
         if row.state != "stored":
             continue
+        if asked.get(str(row.task_id), row.prompt) != row.prompt:
+            findings.wrong.append(f"{row.id} has the task of {asked[str(row.task_id)]}")
         if not row.files:
             findings.missing.append(row.id)
         for file, noted in row.files:
@@ -189,6 +224,38 @@ def _compare_stored(findings: Findings, account: Account, rows: list[Row]) -> No
                 findings.missing.append(f"{row.id} {file}")
             elif not _sha256(file) == noted == true.get(str(row.task_id)):
                 findings.wrong.append(f"{row.id} {file}")
+
+
+def _compare_callbacks(
+    findings: Findings, account: Account, rows: list[Row], on_disk: Collection[str]
+) -> None:
+    """Whether all that was called back about is on disk; fills in what has to do with callbacks.
+
+    Without a callback there is no saving a task whose id is in no answer; with its id there is.
+    """
+    named = {row.task_id for row in rows}
+    doubtful = {row.prompt for row in rows if row.task_id is None and row.state in OPEN}
+    for task in account.billed:
+        what, beyond = f"{task.task} {task.prompt}", task.task in account.undelivered - named
+        if not task.callback:
+            continue
+        if task.sha256 not in on_disk:
+            (findings.undelivered if beyond else findings.lost).append(what)
+        if task.prompt in doubtful and not beyond:
+            findings.doubted.append(what)
+    results = Counter(one["result"] for one in account.callbacks)
+    at_home = [task for task in account.billed if task.sha256 in on_disk]
+    findings.callbacks = {
+        "tried": len(account.callbacks),
+        "delivered": results["200"],
+        "early": sum(one["early"] and one["result"] == "200" for one in account.callbacks),
+        "repeated": sum(one["attempt"] > 0 for one in account.callbacks),
+        "failed for good": len(account.undelivered),
+        "answers lost": sum(bool(account.faults_of[one.prompt] & LOST) for one in account.billed),
+        "rescued": sum(bool(account.faults_of[one.prompt] & LOST) for one in at_home),
+        "unknown, not billed": len(findings.unknown) - findings.unknown_billed,
+        **{name: count for name, count in sorted(results.items()) if name != "200"},
+    }
 
 
 def _orphans(rows: list[Row], hashes: dict[Path, str]) -> list[str]:

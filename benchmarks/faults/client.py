@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 from typing import Final
 
@@ -16,10 +17,13 @@ from .clicking import clicking
 RESUMES: Final = 10
 """How often it is asked for what is not home yet."""
 PAUSE: Final = 0.2
+PATIENCE: Final = 4.0
+"""Seconds for which callbacks about lost submits are waited for: longer than they are repeated."""
 
 
-def settings(url: str, home: Path) -> nb.Settings:
+def settings(url: str, home: Path, callback: str = "") -> nb.Settings:
     """Settings for a quick API on this machine."""
+    where = {"callback_url": callback} if callback else {}
     return nb.Settings.load(
         base_url=url,
         api_key="test-key",
@@ -30,12 +34,15 @@ def settings(url: str, home: Path) -> nb.Settings:
         timeout=0.5,
         backoff=0.01,
         deadline=20,
+        **where,
     )
 
 
-async def run(url: str, home: Path, name: str, clicks: int, at_once: int) -> int:
+async def run(
+    url: str, home: Path, name: str, clicks: int, at_once: int, callback: str = ""
+) -> int:
     """Make the clicks and bring home what can be; how many ended in one of our errors."""
-    async with nb.Studio(settings(url, home)) as studio:
+    async with nb.Studio(settings(url, home, callback)) as studio:
         places = asyncio.Semaphore(at_once)
 
         async def click(number: int) -> bool:
@@ -51,6 +58,8 @@ async def run(url: str, home: Path, name: str, clicks: int, at_once: int) -> int
 
         done = await asyncio.gather(*map(click, range(clicks)))
         await resume(studio)
+        if callback:
+            await rescue(studio)
     return done.count(False)
 
 
@@ -60,6 +69,14 @@ async def resume(studio: nb.Studio) -> None:
         if not await studio.resume():
             return
         await asyncio.sleep(PAUSE)
+
+
+async def rescue(studio: nb.Studio) -> None:
+    """Give the callbacks about lost submits the time to come; nobody can say which were billed."""
+    patience = time.monotonic() + PATIENCE
+    while await studio.history(state="unknown") and time.monotonic() < patience:
+        await asyncio.sleep(PAUSE)
+        await resume(studio)
 
 
 if __name__ == "__main__":

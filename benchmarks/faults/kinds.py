@@ -1,7 +1,8 @@
 """The one table of everything that goes wrong, each kind by name.
 
-A fault turns the good answer to a request into what is sent instead. Faults of a submit also say
-whether the task is billed and whether the answer leaves that open.
+A fault turns the good answer to a request, or the good delivery of a callback, into what is sent
+instead. Faults of a submit also say whether the task is billed and whether the answer leaves that
+open; those of a callback may add what a broken or a hostile sender posts beside the true one.
 """
 
 from __future__ import annotations
@@ -12,19 +13,23 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
-Stage = Literal["submit", "poll", "download"]
+Stage = Literal["submit", "poll", "download", "callback"]
 
 STALL: Final = 1.0
 """Seconds; longer than the clients here wait for an answer."""
 SLOW: Final = 2.5
 """Seconds; longer than the clients here wait for the answer to a submit."""
+LATE: Final = 1.0
+"""Seconds by which a callback may come late."""
 SHUT: Final = 0.1
 """Seconds in which the service takes no connections."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """An HTTP answer and how it is sent: how late, how much of it, and what happens then."""
+    """An HTTP answer and how it is sent: how late, how much of it, and what happens then.
+
+    Also a callback, where `end` says: wait for its answer, close without it, or reset."""
 
     status: int
     body: bytes
@@ -43,6 +48,17 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class Notice:
+    """What a callback is about: the true envelope, and what a forger would like to say instead."""
+
+    true: bytes
+    another: str
+    """The id of another task of the account that was called back about; of none before that."""
+    lure: str
+    """A link of an attacker."""
+
+
+@dataclass(frozen=True)
 class Fault:
     """One kind of fault. `ambiguous`: who sees it cannot know whether the task was taken."""
 
@@ -54,6 +70,14 @@ class Fault:
     """The link is dead from then on; the next status holds a fresh one."""
     shuts: bool = False
     """The answer is good, but for a moment new connections are refused."""
+    legible: bool = False
+    """The whole task id stands in what is sent, even so."""
+    before: Callable[[Notice], bytes] | None = None
+    """A body that is posted first,"""
+    after: Callable[[Notice], bytes] | None = None
+    """and one that is posted last."""
+    twice: bool = False
+    """The callback is posted twice at the same time."""
 
 
 def envelope(code: int, message: str, data: object = None, status: int | None = None) -> Answer:
@@ -168,6 +192,46 @@ def _dead(code: int) -> Callable[[Answer], Answer]:
     return lambda _: Answer(code, body, "application/xml")
 
 
+def _unheard(good: Answer) -> Answer:
+    return replace(good, end="close")
+
+
+def _late(good: Answer) -> Answer:
+    return replace(good, delay=LATE)
+
+
+def _garbage(_: Notice) -> bytes:
+    return b'\x00\xff{"code": 200, "data": [[[['
+
+
+def _forged(notice: Notice, **changes: object) -> bytes:
+    """The true envelope with other values in its `data`."""
+    body = json.loads(notice.true)
+    return json.dumps({**body, "data": {**body["data"], **changes}}).encode()
+
+
+def _strangers(notice: Notice) -> bytes:
+    """A task that nobody has made, drawn where an attacker would like us to look."""
+    links = json.dumps({"resultUrls": [notice.lure]})
+    return _forged(notice, taskId="f" * 32, state="success", resultJson=links)
+
+
+def _anothers(notice: Notice) -> bytes:
+    return _forged(notice, taskId=notice.another)
+
+
+def _lured(notice: Notice) -> bytes:
+    return _forged(notice, resultJson=json.dumps({"resultUrls": [notice.lure]}))
+
+
+def _failure(notice: Notice) -> bytes:
+    return _forged(notice, state="failed", failCode="UPSTREAM_ERROR", failMsg="Forged")
+
+
+def _processing(notice: Notice) -> bytes:
+    return _forged(notice, state="processing", resultJson=None)
+
+
 _AT_ONCE: Final = {"Retry-After": "0"}
 
 TABLE: Final[dict[Stage, tuple[Fault, ...]]] = {
@@ -189,7 +253,7 @@ TABLE: Final[dict[Stage, tuple[Fault, ...]]] = {
         Fault("504-html-billed", _gateway(504), billed=True, ambiguous=True),
         Fault("504-html-not-billed", _gateway(504), ambiguous=True),
         Fault("json-cut-in-id-billed", _cut_after(b'"taskId": "', 9), True, True),
-        Fault("json-cut-after-id-billed", _cut_after(b'"taskId": "', 33), True, True),
+        Fault("json-cut-after-id-billed", _cut_after(b'"taskId": "', 33), True, True, legible=True),
         Fault("no-task-id-billed", _without_task_id, billed=True, ambiguous=True),
         Fault("slow-billed", _slow, billed=True, ambiguous=True),
         Fault("redirect-not-billed", _redirect),
@@ -226,6 +290,26 @@ TABLE: Final[dict[Stage, tuple[Fault, ...]]] = {
         Fault("without-its-end", _without_its_end),
         Fault("zipped", _zipped),
     ),
+    "callback": (
+        Fault("not-delivered", _closed),
+        Fault("reset-in-body", _half_reset),
+        Fault("answer-not-awaited", _unheard),
+        Fault("twice-at-once", _unspoilt, twice=True),
+        Fault("slow-body", _paused),
+        Fault("late", _late),
+        Fault("garbage-first", _unspoilt, before=_garbage),
+        Fault("forged-unknown-task-first", _unspoilt, before=_strangers),
+        Fault("forged-other-task-first", _unspoilt, before=_anothers),
+        Fault("forged-link-first", _unspoilt, before=_lured),
+        Fault("forged-failure-first", _unspoilt, before=_failure),
+        Fault("processing-after", _unspoilt, after=_processing),
+    ),
 }
 
 AMBIGUOUS: Final = frozenset(f"submit {fault.name}" for fault in TABLE["submit"] if fault.ambiguous)
+LOST: Final = frozenset(
+    f"submit {fault.name}"
+    for fault in TABLE["submit"]
+    if fault.billed and fault.ambiguous and not fault.legible
+)
+"""After these a task is billed and its id is in no answer."""

@@ -15,8 +15,8 @@ from typing import Final, Literal
 
 from ..service import serving
 from .checker import Findings, check
+from .receiving import ROOT, receiving
 
-ROOT: Final = Path(__file__).parents[2]
 MEMORY: Final = Path("/dev/shm")  # faults and kills are tested here, not the loss of power
 
 Who = Literal["ours", "naive"]
@@ -62,12 +62,17 @@ def service(
     return serving("benchmarks.faults.service", *how, "--without", *without)
 
 
-def clients(who: Who, url: str, home: Path, clicks: int, processes: int, at_once: int = 16) -> None:
-    """Make that many clicks by processes on one home; raises if one of them breaks."""
+def clients(
+    who: Who, url: str, home: Path, clicks: int, processes: int, callback: str = ""
+) -> None:
+    """Make that many clicks by processes on one home; raises if one of them breaks.
+
+    With a `callback` address the tasks are called back about.
+    """
     module = f"benchmarks.faults.{'client' if who == 'ours' else 'naive'}"
     shares = [clicks // processes + (one < clicks % processes) for one in range(processes)]
     command = [sys.executable, "-m", module, "--url", url, "--home", str(home)]
-    command += ["--at-once", str(at_once)]
+    command += ["--callback", callback]
     running = [
         subprocess.Popen([*command, "--clicks", str(share), "--name", f"p{one}"], cwd=ROOT)
         for one, share in enumerate(shares)
@@ -75,3 +80,15 @@ def clients(who: Who, url: str, home: Path, clicks: int, processes: int, at_once
     codes = [process.wait() for process in running]
     if any(codes):
         raise RuntimeError(f"a client broke (exit codes {codes})")
+
+
+def called_back(url: str, home: Path, clicks: int, processes: int, kills: int) -> int:
+    """Make the clicks with callbacks, killing the receiver; how often it was killed.
+
+    At the end the last callbacks are waited for, and one more process looks what they have left.
+    """
+    with receiving(home, url, kills, clicks) as receiver:
+        clients("ours", url, home, clicks, processes, receiver.url)
+        receiver.idle()
+        clients("ours", url, home, 0, 1, receiver.url)
+        return receiver.kills

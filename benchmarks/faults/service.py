@@ -3,6 +3,9 @@
 `python -m benchmarks.faults.service --seed S --rate 0.05 --account FILE` prints its URL. It
 restates the API from its documents and imports nothing of ours. What goes wrong with a request
 depends only on the seed, the prompt and how often that was asked, not on the order of requests.
+
+A task of request_type "callback" is also delivered, whatever has become of the submit's answer.
+`GET /progress` tells how many submits it has seen and how many callbacks are still on their way.
 """
 
 from __future__ import annotations
@@ -12,11 +15,8 @@ import asyncio
 import contextlib
 import hashlib
 import json
-import os
 import random
 import secrets
-import socket
-import struct
 import time
 from collections import Counter
 from collections.abc import Collection
@@ -25,13 +25,26 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
-from .kinds import SHUT, TABLE, Answer, Fault, Stage, envelope
+from .account import Account
+from .deliveries import Callback, Deliveries
+from .kinds import SHUT, TABLE, Answer, Fault, Notice, Stage, envelope
 from .painting import picture
+from .sending import send
 
 PREFIX: Final = "/api/v1"
 PORTS: Final = range(20_000, 30_000)
 """Not ports that the system gives to clients: the service closes its port and wants it back."""
 PROMPT_LENGTH: Final = 5000
+DELAYS: Final = (0.005, 0.3)
+"""Seconds from the submit to its callback, from and to."""
+EARLY: Final = 0.15
+"""How many callbacks come before the submit is answered,"""
+WAIT: Final = 0.3
+"""and seconds for which that answer waits for one at most."""
+DOUBTFUL_RATE: Final = 0.5
+"""Faults per delivery where the submit's answer was lost, because there all depends on it."""
+RECENT: Final = 3
+"""Who forges a callback likes to name the latest such tasks, so many."""
 
 
 @dataclass
@@ -57,17 +70,6 @@ class Request:
     body: bytes
 
 
-class Account:
-    """What happened, one JSON line each, on disk before the client hears of it."""
-
-    def __init__(self, file: Path) -> None:
-        self._file = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-
-    def write(self, event: str, **what: object) -> None:
-        line = json.dumps({"event": event, "at": time.time(), **what}) + "\n"
-        os.write(self._file, line.encode())
-
-
 class Service:
     """The API and its result files on one port."""
 
@@ -83,6 +85,9 @@ class Service:
             for stage, kinds in TABLE.items()
         }
         self._tasks: dict[str, Task] = {}
+        self._doubtful: set[str] = set()
+        self._posts = 0
+        self._deliveries = Deliveries(account)
         self._asked: Counter[tuple[Stage, str]] = Counter()
         self._server: asyncio.Server | None = None
         self._reopening: asyncio.Task[None] | None = None
@@ -104,71 +109,118 @@ class Service:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-            while await self._send(writer, self._answer(await _read(reader))):
+            while await self._send(writer, await self._answer(await _read(reader))):
                 pass
         writer.close()
 
-    def _answer(self, request: Request) -> Answer:
+    async def _answer(self, request: Request) -> Answer:
         match request.method, request.path.removeprefix(PREFIX).split("/")[1:]:
             case "GET", ["files", name]:
                 return self._file(name, int(request.query["link"][0]))
+            case _, ["lure", name]:
+                return self._lured(name)
+            case "GET", ["progress"]:
+                progress = {"posts": self._posts, "callbacks": len(self._deliveries)}
+                return envelope(200, "success", progress)
             case _ if not request.headers.get("authorization", "").startswith("Bearer "):
                 return envelope(401, "Invalid or missing API key")
             case "POST", ["generateTask", "nano-banana"]:
-                return self._submit(request.body)
+                return await self._submit(json.loads(request.body))
             case "GET", ["statusTask", "nano-banana"]:
                 return self._status(request.query.get("taskId", [""])[0])
             case "GET", ["apikeys", "current-balance"]:
                 return envelope(200, "success", 1000 - 0.03 * len(self._tasks))
         return envelope(404, "Not found")
 
-    def _submit(self, body: bytes) -> Answer:
-        wanted = json.loads(body)["input"]
+    async def _submit(self, body: dict[str, Any]) -> Answer:
+        wanted = body["input"]
         prompt = wanted["prompt"]
+        self._posts += 1
         self._account.write("post", prompt=prompt)
-        wrong = _what_is_wrong(wanted)
+        wrong = _what_is_wrong(body)
         if wrong:
             return envelope(400, "Invalid request", {"error": wrong})
         fault = self._fault("submit", prompt)
         if fault and not fault.billed:
             return fault.spoil(envelope(200, "success", {"taskId": "0" * 32}))
-        task = self._bill(prompt, wanted.get("output_format", "jpeg"))
+        url = body["callback_url"] if body.get("request_type") == "callback" else ""
+        task = self._bill(prompt, wanted.get("output_format", "jpeg"), bool(url))
         good = envelope(200, "success", {"taskId": task.id})
+        if fault and fault.ambiguous:
+            self._doubtful.add(task.id)
+        if url:
+            await self._call_back(task, url)
         if fault and fault.shuts and self._reopening is None:
             self._reopening = asyncio.create_task(self._shut())
         return fault.spoil(good) if fault else good
 
-    def _bill(self, prompt: str, output_format: str) -> Task:
+    def _bill(self, prompt: str, output_format: str, callback: bool) -> Task:
         data = picture(len(self._tasks), output_format)
         running = self._chance("running", prompt).randrange(2)
         now = int(time.time() * 1000)
         task = Task(secrets.token_hex(16), prompt, output_format, data, running, now)
         self._tasks[task.id] = task
-        sha256 = hashlib.sha256(data).hexdigest()
-        self._account.write("billed", task=task.id, prompt=prompt, sha256=sha256)
+        what = {"task": task.id, "prompt": prompt, "sha256": hashlib.sha256(data).hexdigest()}
+        self._account.write("billed", **what, callback=callback)
         return task
+
+    async def _call_back(self, task: Task, url: str) -> None:
+        """Begin to deliver a callback; some are tried before this returns and so come early."""
+        chance = self._chance("delay", task.prompt)
+        early = chance.random() < EARLY
+
+        def fault() -> Fault | None:
+            lost = self._rate and task.id in self._doubtful
+            rate = max(self._rate, DOUBTFUL_RATE) if lost else self._rate
+            return self._fault("callback", task.prompt, rate)
+
+        def notice() -> Notice:
+            return self._notice(task, chance)
+
+        delay = 0.0 if early else chance.uniform(*DELAYS)
+        callback = Callback(url, task.id, delay, notice, fault)
+        delivery = self._deliveries.begin(callback)
+        if early:
+            await asyncio.wait({delivery}, timeout=WAIT)
+        callback.answered = True
+
+    def _notice(self, task: Task, chance: random.Random) -> Notice:
+        """What its callback is about: from now on it is finished."""
+        task.running = 0
+        others = [id_ for id_ in self._deliveries.taken if id_ != task.id]
+        doubtful = [id_ for id_ in others if id_ in self._doubtful][-RECENT:]
+        named = doubtful if doubtful and chance.random() < 0.5 else others or ["0" * 32]
+        true = envelope(200, "success", self._state(task)).body
+        return Notice(true, chance.choice(named), f"{self.url}/lure/{task.id}.png")
+
+    def _lured(self, name: str) -> Answer:
+        """Somebody believed a forged callback, and gets an attacker's picture."""
+        self._account.write("lured", task=name)
+        return Answer(200, picture(-1, "png"), "image/png")
 
     def _status(self, task_id: str) -> Answer:
         task = self._tasks.get(task_id)
         if task is None:
             return envelope(404, "Task not found")
         fault = self._fault("poll", task.prompt)
-        data: dict[str, Any] = {"taskId": task.id, "createTime": task.created}
-        if task.running:
-            task.running -= 1
-            data["state"] = "processing"
-        else:
-            task.link += task.link in task.dead
-            suffix = "jpg" if task.output_format == "jpeg" else "png"
-            link = f"{self.url}/files/{task.id}.{suffix}?link={task.link}"
-            data |= {
-                "state": "success",
-                "resultJson": json.dumps({"resultUrls": [link]}),
-                "completeTime": task.created + 20,
-                "costTime": 20,
-            }
-        good = envelope(200, "success", data)
+        running = {"taskId": task.id, "createTime": task.created, "state": "processing"}
+        good = envelope(200, "success", running if task.running else self._state(task))
+        task.running -= task.running > 0
         return fault.spoil(good) if fault else good
+
+    def _state(self, task: Task) -> dict[str, Any]:
+        """A finished task as status and callback tell it, with a link that works."""
+        task.link += task.link in task.dead
+        suffix = "jpg" if task.output_format == "jpeg" else "png"
+        link = f"{self.url}/files/{task.id}.{suffix}?link={task.link}"
+        return {
+            "taskId": task.id,
+            "createTime": task.created,
+            "state": "success",
+            "resultJson": json.dumps({"resultUrls": [link]}),
+            "completeTime": task.created + 20,
+            "costTime": 20,
+        }
 
     def _file(self, name: str, link: int) -> Answer:
         task = self._tasks.get(name.partition(".")[0])
@@ -182,11 +234,11 @@ class Service:
             task.dead.add(link)
         return fault.spoil(good)
 
-    def _fault(self, stage: Stage, prompt: str) -> Fault | None:
+    def _fault(self, stage: Stage, prompt: str, rate: float | None = None) -> Fault | None:
         """What goes wrong this time, noted in the account; mostly nothing."""
         self._asked[stage, prompt] += 1
         chance = self._chance(stage, prompt, self._asked[stage, prompt])
-        if chance.random() >= self._rate:
+        if chance.random() >= (self._rate if rate is None else rate):
             return None
         fault = chance.choice(self._kinds[stage])
         self._account.write("fault", kind=f"{stage} {fault.name}", prompt=prompt)
@@ -207,18 +259,7 @@ class Service:
         """Send an answer the way it says; whether the connection can be used again."""
         if answer.delay:
             await asyncio.sleep(answer.delay)
-        if not answer.silent:
-            whole = _head(answer) + answer.body
-            stop = len(whole) - int(len(answer.body) * (1 - answer.part))
-            middle = stop - len(answer.body) // 2 if answer.pause else stop
-            writer.write(whole[:middle])
-            await writer.drain()
-            if answer.pause:
-                await asyncio.sleep(answer.pause)
-                writer.write(whole[middle:stop])
-                await writer.drain()
-        if answer.end == "reset":
-            _reset(writer)
+        await send(writer, _head(answer), answer)
         return answer.end == "keep"
 
 
@@ -244,14 +285,13 @@ def _head(answer: Answer) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
 
-def _reset(writer: asyncio.StreamWriter) -> None:
-    """Close with a reset instead of an orderly end."""
-    connection = writer.get_extra_info("socket")
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    writer.transport.abort()
-
-
-def _what_is_wrong(wanted: dict[str, Any]) -> str:
+def _what_is_wrong(body: dict[str, Any]) -> str:
+    wanted, how = body["input"], body.get("request_type", "async")
+    url = urlsplit(body.get("callback_url") or "")
+    if how not in ("async", "callback"):
+        return "request_type"
+    if how == "callback" and not (url.scheme == "http" and url.port and url.path):
+        return "callback_url"
     if wanted.get("mode") not in ("text-to-image", "image-to-image"):
         return "input.mode"
     if not 1 <= len(wanted["prompt"]) <= PROMPT_LENGTH:
