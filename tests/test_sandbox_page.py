@@ -21,6 +21,8 @@ from PIL import Image
 
 from nanobanana_nb.sandbox import Sandbox, page
 
+from .test_sandbox import Clock
+
 KEY = {"Authorization": "Bearer a-key"}
 WEB = httpx.Client(verify=False)
 HOSTILE = [
@@ -30,16 +32,6 @@ HOSTILE = [
     "&lt;b&gt; &amp;amp; &#60;i&#62;",
     "لوحة ثعلب \u202eabc\u202c 狐狸 🦊",
 ]
-
-
-class Clock:
-    """Unix seconds that pass when a test says so."""
-
-    def __init__(self) -> None:
-        self.now = 1_780_000_000.25
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Seen(HTMLParser):

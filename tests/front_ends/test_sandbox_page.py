@@ -12,6 +12,7 @@ import pytest
 from nanobanana_nb.sandbox import Sandbox
 
 from ..harness.accessibility import findings, serious
+from ..test_sandbox import Clock
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -41,16 +42,6 @@ _CUT = """() => [...document.querySelectorAll('#tasks > li *, header *, .begin *
         && getComputedStyle(node).display !== 'inline')
     .map(node => node.outerHTML.slice(0, 80))"""
 _LOADED = "() => [...document.images].every(image => image.complete && image.naturalWidth > 0)"
-
-
-class Clock:
-    """Unix seconds that pass when a test says so."""
-
-    def __init__(self) -> None:
-        self.now = 1_780_000_000.25
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture
