@@ -1,44 +1,34 @@
-"""What comes of callbacks: whoever waits for a task is woken, and lost submits are found again.
+"""What comes of callbacks: whoever waits for a task is woken, and paid tasks that nobody knows of,
+because the answer to their submit was lost, are found.
 
 The receiver (`webhook`) only notes in the ledger that a callback came, and anybody may have sent
-it. So nothing is believed here either before the API has said the same to a call of ours.
+it. So nothing is believed here before the API has said the same to a call of ours.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Final
 
 from . import tokens
 from .client import Client
-from .errors import LedgerError, NanoBananaError, TaskNotFound
+from .errors import LedgerError, NanoBananaError, RateLimited, TaskNotFound
 from .ledger import Ledger
 from .rhythm import Bell, Rhythms
 from .rows import Account, Callback, TaskRow
 
 EVERY: Final = 0.25
 """Seconds between two looks for callbacks."""
-AGAIN: Final = 2.0
-"""Seconds until a callback is asked about again that could not be."""
 PATIENCE: Final = 10.0
 """Seconds for which the callback of a lost submit is waited for, beyond three usual tasks."""
 TRIES: Final = 8
-"""How often the API is asked about a task id that a callback names and it does not know."""
-
-
-@dataclass(frozen=True)
-class _Doubt:
-    """A callback that could not be confirmed: how often, and when to ask again."""
-
-    tries: int = 0
-    again: float = 0.0
-
-    def next(self, now: float) -> _Doubt:
-        return _Doubt(self.tries + 1, now + 2.0**self.tries)
+"""How often the API is asked about a task that it does not know: after 1, 2, 4, ... seconds."""
+GLANCE: Final = 3.0
+"""Seconds that a person waits for what the API says of callbacks that have come."""
 
 
 class Callbacks:
@@ -48,26 +38,20 @@ class Callbacks:
     """
 
     def __init__(
-        self,
-        url: str,
-        client: Client,
-        ledger: Ledger,
-        rhythms: Rhythms,
-        account: Account,
-        clock: Callable[[], float] = time.monotonic,
+        self, url: str, client: Client, ledger: Ledger, rhythms: Rhythms, account: Account
     ) -> None:
         self._url = url
         self._client = client
         self._ledger = ledger
         self._rhythms = rhythms
         self._account = account
-        self._clock = clock
         self._secret = ""
         self._bells: dict[str, Bell] = {}
-        self._heard: set[int] = set()
-        self._doubts: dict[int, _Doubt] = {}
         self._lost: dict[str, asyncio.Event] = {}
+        self._rung: set[int] = set()
+        self._asking: dict[int, asyncio.Task[None]] = {}
         self._watching: asyncio.Task[None] | None = None
+        self._take: Callable[[TaskRow], None] | None = None
 
     async def address(self, id: str) -> str:  # noqa: A002
         """Where the API is to call about an attempt; empty where it is not asked to."""
@@ -78,21 +62,28 @@ class Callbacks:
         return f"{self._url}/{tokens.mint(self._secret, id)}"
 
     @contextlib.contextmanager
-    def bell(self, id: str) -> Iterator[Bell | None]:  # noqa: A002
-        """What rings when a callback for this attempt has come; None where none is expected."""
+    def bell(self, id: str, *, relied_on: bool) -> Iterator[Bell | None]:  # noqa: A002
+        """What rings when a callback for this attempt has come; None where none is expected.
+
+        It is relied on where this kernel has asked the API to call.
+        """
         if not self._url:
             yield None
             return
-        bell = self._bells[id] = Bell()
+        bell = self._bells[id] = Bell(relied_on=relied_on)
         try:
             yield bell
         finally:
-            self._bells.pop(id, None)
+            del self._bells[id]
+
+    def awaits(self, id: str) -> bool:  # noqa: A002
+        """Whether a lost submit may still be found, and somebody waits for that."""
+        return id in self._lost
 
     async def found_again(self, id: str) -> TaskRow | None:  # noqa: A002
         """The task of a submit whose answer was lost, once its callback has come; None if none
         has in the time in which it should have."""
-        if not self._url or not self._rhythms.callbacks_come:
+        if not self._url:
             return None
         found = self._lost[id] = asyncio.Event()
         try:
@@ -103,53 +94,88 @@ class Callbacks:
         except LedgerError:
             return None
         finally:
-            self._lost.pop(id, None)
+            del self._lost[id]
         return row if row is not None and row.task_id else None
 
-    def watch(self, found: Callable[[TaskRow], None]) -> None:
-        """Look for callbacks from now on; `found` is told of lost submits for which nobody waits
-        any more."""
+    def watch(self, take: Callable[[TaskRow], None]) -> None:
+        """Look for callbacks from now on; `take` is given the tasks that nobody looks after."""
+        self._take = take
         if self._url and (self._watching is None or self._watching.done()):
-            self._watching = asyncio.ensure_future(self._watch(found))
+            self._watching = asyncio.ensure_future(self._watch())
 
-    async def _watch(self, found: Callable[[TaskRow], None]) -> None:
+    async def _watch(self) -> None:
         while True:
             with contextlib.suppress(LedgerError):  # the next round tries again
-                for row in await self.look():
-                    found(row)
+                await self._hear()
             await asyncio.sleep(EVERY)
 
-    async def look(self) -> list[TaskRow]:
-        """See what callbacks have come; the submits found again for which nobody waits."""
+    async def look(self) -> None:
+        """See what has come, and wait for a moment for what the API says of it."""
+        await self._hear()
+        if self._asking:
+            await asyncio.wait([*self._asking.values()], timeout=GLANCE)
+
+    async def _hear(self) -> None:
+        """Wake whoever waits, and begin to ask about tasks that only a callback knows of."""
         came = await self._ledger.callbacks(self._account)
-        self._heard &= {one.number for one in came}
+        self._rung &= {one.number for one in came}
         for one in came:
-            if one.number not in self._heard and one.id in self._bells:
-                self._heard.add(one.number)
-                self._rhythms.callbacks_come = True
-                self._bells[one.id].ring()
-        found = [await self._confirmed(one) for one in came if one.state == "unknown"]
+            if one.number not in self._rung:
+                await self._ring(one)
+            if one.is_news and one.number not in self._asking:
+                asking = self._asking[one.number] = asyncio.ensure_future(self._ask(one))
+                asking.add_done_callback(functools.partial(self._asked, one.number))
         for id_ in [*self._lost]:
             row = await self._ledger.get(id_)
-            if row is None or row.state != "unknown":
+            if id_ in self._lost and (row is None or row.state not in ("sending", "unknown")):
                 self._lost[id_].set()
-        return [row for row in found if row is not None and row.id not in self._lost]
 
-    async def _confirmed(self, callback: Callback) -> TaskRow | None:
-        """The attempt as an accepted task, if the API knows the task that its callback names."""
-        doubt = self._doubts.get(callback.number, _Doubt())
-        if doubt.tries >= TRIES or self._clock() < doubt.again:
-            return None
-        self._doubts[callback.number] = doubt.next(self._clock())
-        if await self._ledger.belongs_elsewhere(callback):
-            return None
-        try:
-            await self._client.status(callback.task_id)
-            await self._ledger.move(callback.id, "submitted", task_id=callback.task_id, error=None)
-        except TaskNotFound:
-            return None
-        except NanoBananaError:  # no answer, or another kernel was faster: neither says anything
-            self._doubts[callback.number] = _Doubt(doubt.tries, self._clock() + AGAIN)
-            return None
-        self._rhythms.callbacks_come = True
-        return await self._ledger.get(callback.id)
+    async def _ring(self, one: Callback) -> None:
+        """Have the task looked at, once for each callback."""
+        if one.id in self._bells:
+            self._rung.add(one.number)
+            self._rhythms.callbacks_come = True
+            self._bells[one.id].ring()
+        elif one.state == "parked" and self._take is not None:
+            self._rung.add(one.number)
+            if (row := await self._ledger.get(one.id)) is not None:
+                self._take(row)
+
+    def _asked(self, number: int, _: asyncio.Task[None]) -> None:
+        del self._asking[number]
+
+    async def _ask(self, one: Callback) -> None:
+        """Ask the API about a task until it says whether there is such; then the task is ours."""
+        with contextlib.suppress(LedgerError):  # it is begun anew in the next round
+            for tries in range(TRIES):
+                if not await self._ledger.belongs_elsewhere(one) and await self._exists(one):
+                    self._found(await self._ledger.found(one))
+                    return
+                await asyncio.sleep(2.0**tries)
+            await self._ledger.ignore(one)
+
+    async def _exists(self, one: Callback) -> bool:
+        """Whether the API knows the task; asked until it says so or not."""
+        pause = 1.0
+        while True:
+            await self._rhythms.turn()
+            asked = time.time()
+            try:
+                return await self._client.knows(one.task_id)
+            except TaskNotFound:
+                return False
+            except RateLimited as error:
+                await self._rhythms.busy(error, asked)
+            except NanoBananaError:  # it did not say anything
+                pass
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, 60.0)
+
+    def _found(self, row: TaskRow | None) -> None:
+        """Give a task to who waits for it, else to who looks after what nobody waits for."""
+        if row is None:
+            return
+        if row.id in self._lost:
+            self._lost[row.id].set()
+        elif self._take is not None:
+            self._take(row)

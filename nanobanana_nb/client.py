@@ -168,6 +168,13 @@ class Client:
         self.looks += 1
         return protocol.read_status(await self._call(protocol.status(task_id), "ask"))
 
+    async def knows(self, task_id: str) -> bool:
+        """Whether the API answers about this very task. Raises as `status` does."""
+        self.looks += 1
+        answer = await self._call(protocol.status(task_id), "ask")
+        protocol.read_status(answer)
+        return protocol.read_callback(answer.body) == task_id
+
     async def balance(self) -> Decimal:
         """US dollars left for this key."""
         return protocol.read_balance(await self._call(protocol.balance(), "ask"))

@@ -68,7 +68,10 @@ class Collector:
         """
         while True:
             if not mine:
-                taken = await self._take_or_wait(row)
+                try:
+                    taken = await self._take_or_wait(row)
+                except LedgerError as error:
+                    return Outcome(row, error)
                 if taken.state not in UNFINISHED:
                     return outcomes.of(taken)
                 row = taken
@@ -98,7 +101,7 @@ class Collector:
         try:
             if row.state in ("submitted", "parked"):
                 track(state="submitted", id=row.id, task_id=row.task_id or "")
-                row = await self._finish(row)
+                row = await self._finish(row, begun_here=begun_here)
             track(state="fetching")
             kept = {} if begun_here else await asyncio.to_thread(self._on_disk, row)
             outcome = await self._fetch(row, kept)
@@ -133,12 +136,12 @@ class Collector:
             return await self.ledger.get(row.id) or row
         return row
 
-    async def _finish(self, row: TaskRow) -> TaskRow:
+    async def _finish(self, row: TaskRow, *, begun_here: bool) -> TaskRow:
         """Poll until the task has ended, and note how."""
         age, mode = self._age(row), row.request.mode
         await self.rhythms.remember(mode)
         try:
-            with self.callbacks.bell(row.id) as bell:
+            with self.callbacks.bell(row.id, relied_on=begun_here) as bell:
                 rhythm = self.rhythms.of(mode, bell)
                 done = await self.client.wait(str(row.task_id), age=age, rhythm=rhythm)
                 rhythm.ended()

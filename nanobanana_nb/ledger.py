@@ -57,6 +57,8 @@ _NEXT: Final[dict[State, tuple[State, ...]]] = {
     "unknown": ("submitted", "abandoned"),
 }
 
+_AWAITED: Final[tuple[State, ...]] = ("queued", "sending", "submitted", "parked", "unknown")
+
 LEASE: Final = 15.0
 """Seconds. Renewed every third of it, even while a cell computes; losing one costs a second
 download at most, because only what may be repeated is done under it."""
@@ -169,7 +171,8 @@ class Ledger:
         now = self._clock()
         with self._transaction() as db:
             whose, sent = turns.whose(db, id), turns.sent(db, id, now)
-            self._step(db, id, "submitted", {"task_id": task_id})
+            if not self._is_found(db, id, task_id):
+                self._step(db, id, "submitted", {"task_id": task_id})
             load = turns.load(db, whose, now, id)
             known = turns.known(db, whose).accepted(load, now, sent, self._chance(), polls)
             turns.note(db, whose, known)
@@ -253,38 +256,77 @@ class Ledger:
 
         The same again changes nothing, and of a flood of different ones the first few are kept.
         """
-        if self._connection.execute("SELECT 1 FROM task WHERE id = ?", (id,)).fetchone() is None:
+        found = self._connection.execute("SELECT state, task_id FROM task WHERE id = ?", (id,))
+        if (task := found.fetchone()) is None:
             return False
+        settled = task[1] == task_id and task[0] not in _AWAITED
         with self._transaction() as db:
             db.execute(
-                "INSERT OR IGNORE INTO callback (task, task_id, seen) SELECT :id, :task_id, :now "
+                "INSERT OR IGNORE INTO callback (task, task_id, seen, settled) "
+                "SELECT :id, :task_id, :now, :settled "
                 "WHERE (SELECT COUNT(*) FROM callback WHERE task = :id) < :most",
-                {"id": id, "task_id": task_id, "now": self._clock(), "most": CALLBACKS},
+                {
+                    "id": id,
+                    "task_id": task_id,
+                    "now": self._clock(),
+                    "settled": settled,
+                    "most": CALLBACKS,
+                },
             )
         return True
 
     @_in_writer
     def callbacks(self, account: Account) -> list[Callback]:
-        """The callbacks for tasks of an account of which the end has not been seen, in order."""
-        waiting = _listed(("sending", "submitted", "parked", "unknown"))
+        """The callbacks of an account of which something may come yet, in their order."""
         found = self._connection.execute(
-            "SELECT number, task, callback.task_id, state FROM callback "  # noqa: S608
-            f"JOIN task ON task.id = task WHERE state IN {waiting} AND {_OURS} ORDER BY number",
+            "SELECT number, task, callback.task_id, state, task.task_id FROM callback "  # noqa: S608
+            f"JOIN task ON task.id = task WHERE settled = 0 AND {_OURS} ORDER BY number",
             (account.origin, account.mark),
         )
         return [Callback(*columns) for columns in found]
 
     @_in_writer
     def belongs_elsewhere(self, callback: Callback) -> bool:
-        """Whether the task that a callback names is that of another attempt, or was named before
-        for another one whose task is not known yet."""
-        found = self._connection.execute(
-            "SELECT 1 FROM task WHERE task_id = :task_id AND id <> :id UNION ALL "
-            "SELECT 1 FROM callback JOIN task ON task.id = task WHERE callback.task_id = :task_id "
-            "AND task <> :id AND task.task_id IS NULL AND number < :number LIMIT 1",
-            {"task_id": callback.task_id, "id": callback.id, "number": callback.number},
-        )
-        return found.fetchone() is not None
+        """Whether the task that a callback names is that of another attempt, as far as is known."""
+        return self._belongs_elsewhere(callback)
+
+    @_in_writer
+    def found(self, callback: Callback) -> TaskRow | None:
+        """The task that a callback names, which the API knows and we did not: `submitted`, and
+        looked after here. None where it has become known meanwhile, or may yet.
+
+        It is that of the attempt, also where this was taken for refused or was given up; or, where
+        the attempt has another one, a task of its own, made for the same and paid for as well.
+        """
+        now = self._clock()
+        with self._transaction() as db:
+            row = self._select("WHERE id = ?", (callback.id,))[0]
+            if row.state in ("queued", "sending") or row.task_id == callback.task_id:
+                return None
+            if self._belongs_elsewhere(callback):
+                return None
+            mine = {"owner": self._me, "lease": now + LEASE, "day": _day(row.sent or now)}
+            if row.task_id is None:
+                _set(db, row.id, state="submitted", task_id=callback.task_id, error=None, **mine)
+                return self._select("WHERE id = ?", (row.id,))[0]
+            account = Account(row.origin, row.account)
+            extra = self._new("submitted", row.request, account, callback.task_id)
+            extra = replace(extra, references=row.references, sent=row.sent)
+            _insert(db, extra, sent=row.sent, follows=row.id, **mine)
+            _settle(db, callback.number)
+        return extra
+
+    @_in_writer
+    def ignore(self, callback: Callback) -> None:
+        """Nothing will come of it: the API does not know the task that it names."""
+        with self._transaction() as db:
+            _settle(db, callback.number)
+
+    @_in_writer
+    def stranded(self, alive: Collection[str]) -> list[TaskRow]:
+        """Accepted tasks that are looked after here, and are none of those."""
+        where = f"WHERE owner = ? AND lease IS NOT NULL AND state IN {_listed(UNFINISHED)}"
+        return [row for row in self._select(where, (self._me,)) if row.id not in alive]
 
     @_in_writer
     def move(self, /, id: str, state: State, **columns: Any) -> None:  # noqa: A002
@@ -591,9 +633,8 @@ class Ledger:
     @_in_writer
     def annotate(self, /, id: str, **columns: Any) -> TaskRow:  # noqa: A002
         """Set `starred` or `note` of a task."""
-        settings = ", ".join(f"{name} = ?" for name in columns)
         with self._transaction() as db:
-            db.execute(f"UPDATE task SET {settings} WHERE id = ?", (*columns.values(), id))  # noqa: S608
+            _set(db, id, **columns)
         return self._select("WHERE id = ?", (id,))[0]
 
     @_in_writer
@@ -724,11 +765,43 @@ class Ledger:
             {**values, "id": id, "me": self._me, "now": now},
         ).rowcount
         if changed == 1:
+            if state not in _AWAITED:
+                db.execute(
+                    "UPDATE callback SET settled = 1 WHERE task = :id AND settled = 0 "
+                    "AND task_id = (SELECT task_id FROM task WHERE id = :id)",
+                    {"id": id},
+                )
             return
         owner = db.execute("SELECT owner FROM task WHERE id = ?", (id,)).fetchone()
         if owner is not None and owner[0] != self._me:
             raise LeaseLost(f"Task {id} is looked after by another kernel.")
         raise LedgerError(f"Task {id} cannot become {state!r} from where it is.")
+
+    def _belongs_elsewhere(self, callback: Callback) -> bool:
+        """An attempt that has a task has no claim to a second one that is named for others too;
+        of those that have none, the one for which it was named first: a forger learns of it late.
+        """
+        found = self._connection.execute(
+            "SELECT 1 FROM task WHERE task_id = :task_id AND id <> :id UNION ALL "
+            "SELECT 1 FROM callback JOIN task ON task.id = task WHERE callback.task_id = :task_id "
+            "AND task <> :id AND (:known IS NOT NULL "
+            "OR (state IN ('sending', 'unknown') AND number < :number)) LIMIT 1",
+            {
+                "task_id": callback.task_id,
+                "id": callback.id,
+                "known": callback.known,
+                "number": callback.number,
+            },
+        )
+        return found.fetchone() is not None
+
+    def _is_found(self, db: sqlite3.Connection, id: str, task_id: str) -> bool:  # noqa: A002
+        """Whether a callback was quicker than the answer, and told the same; then it is ours."""
+        where = f"id = :id AND task_id = :task_id AND state IN {_listed(UNFINISHED)} AND {_FREE}"
+        now = self._clock()
+        names = {"id": id, "task_id": task_id, "me": self._me, "now": now, "lease": now + LEASE}
+        sql = f"UPDATE task SET owner = :me, lease = :lease WHERE {where}"  # noqa: S608
+        return db.execute(sql, names).rowcount == 1
 
     def _let_go(self) -> None:
         held = "owner = ? AND lease IS NOT NULL"
@@ -859,6 +932,15 @@ def _insert(db: sqlite3.Connection, row: TaskRow, **more: Any) -> None:
         "INSERT INTO reference (task, position, content) VALUES (?, ?, ?)",
         [(row.id, position, content) for position, content in enumerate(row.references)],
     )
+
+
+def _set(db: sqlite3.Connection, id: str, **columns: Any) -> None:  # noqa: A002
+    settings = ", ".join(f"{name} = ?" for name in columns)
+    db.execute(f"UPDATE task SET {settings} WHERE id = ?", (*columns.values(), id))  # noqa: S608
+
+
+def _settle(db: sqlite3.Connection, number: int) -> None:
+    db.execute("UPDATE callback SET settled = 1 WHERE number = ?", (number,))
 
 
 def _sum(db: sqlite3.Connection, where: str, values: Sequence[Any]) -> Decimal:

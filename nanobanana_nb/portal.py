@@ -98,6 +98,7 @@ class Portal:
         self._thread: threading.Thread | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._jobs: set[Job[Any]] = set()
+        self._ending = False
         self._closers: list[Callable[[], Awaitable[None]]] = []
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._forget)
@@ -189,6 +190,7 @@ class Portal:
         No other begins meanwhile.
         """
         deadline = time.monotonic() + GRACE
+        self._ending = True
         for job in self._jobs:
             job.ending = True
         while any(job.held for job in self._jobs) and time.monotonic() < deadline:
@@ -206,6 +208,7 @@ class Portal:
     def _begin_job(
         self, loop: asyncio.AbstractEventLoop, job: Job[T], work: Coroutine[Any, Any, T]
     ) -> None:
+        job.ending = self._ending
         self._jobs = {one for one in self._jobs if one.held or not one.future.done()} | {job}
         self._begin(loop, job.run(work))
 
@@ -233,6 +236,7 @@ class Portal:
                     asyncio.new_event_loop() if os.name == "nt" else asyncio.SelectorEventLoop()
                 )
                 self._loop.set_task_factory(_c_task)
+                self._ending = False
                 self._thread = threading.Thread(
                     target=_serve, args=(self._loop,), name="nanobanana_nb", daemon=True
                 )
@@ -245,6 +249,7 @@ class Portal:
         self._loop = self._thread = None
         self._tasks = set()
         self._jobs = set()
+        self._ending = False
         self._closers = []
 
 

@@ -37,16 +37,16 @@ NET_EVERY: Final = 30.0
 
 
 class Bell:
-    """Rings when a callback says that a task has ended."""
+    """Rings when a callback says that a task has ended. `relied_on`: looking can wait for it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, relied_on: bool) -> None:
         self._ringing = asyncio.Event()
-        self.rung = False
-        """Whether it ever rang."""
+        self.relied_on = relied_on
 
     def ring(self) -> None:
-        """Let whoever waits look at once."""
-        self.rung = True
+        """Let whoever waits look at once, and from then on as if there were no bell: it may have
+        been too early, or false."""
+        self.relied_on = False
         self._ringing.set()
 
     async def wait(self, seconds: float) -> bool:
@@ -104,7 +104,7 @@ class Rhythms:
         self.backlog = 0
         """Requests that wait to be sent."""
         self.callbacks_come = True
-        """Whether callbacks are relied on; not where the last one that was due did not come."""
+        """Whether callbacks can be relied on: the last one that was due has come."""
 
     async def remember(self, mode: Mode) -> None:
         """Learn from what the ledger holds, once."""
@@ -141,11 +141,6 @@ class Rhythms:
         return Learned(
             page.first_poll, page.poll_interval, page.deadline, page.expected, page.backoff, known
         )
-
-    def no_callback_came(self) -> None:
-        """A task had ended for long, and was found by looking; where the schedule was asked for,
-        looking may just have been quicker."""
-        self.callbacks_come = self._fixed
 
     def net(self, mode: Mode) -> Schedule:
         """When to look though no callback has come."""
@@ -201,14 +196,14 @@ class Rhythm:
 
     def schedule(self) -> Schedule:
         """The schedule as it is by now."""
-        if self.bell is None or self.bell.rung or not self._rhythms.callbacks_come:
-            return self._rhythms.schedule(self._mode)
-        return self._rhythms.net(self._mode)
+        if self.bell and self.bell.relied_on and self._rhythms.callbacks_come:
+            return self._rhythms.net(self._mode)
+        return self._rhythms.schedule(self._mode)
 
     def ended(self) -> None:
         """The task was seen to have ended: by its callback, or although none came."""
-        if self.bell is not None and not self.bell.rung:
-            self._rhythms.no_callback_came()
+        if self.bell and self.bell.relied_on:
+            self._rhythms.callbacks_come = False
 
     async def turn(self) -> None:
         """Wait until a look is allowed."""

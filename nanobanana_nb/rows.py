@@ -65,13 +65,22 @@ class TaskRow:
 
 @dataclass(frozen=True, slots=True)
 class Callback:
-    """A callback that came for the attempt `id`, which is in this state, and named `task_id`: a
-    hint, and no more. `number` tells it from all others."""
+    """A callback that came for the attempt `id` and named `task_id`: a hint, and no more.
+
+    `state` and `known` are those of the attempt: known is its task id, if there is one. `number`
+    tells the callback from all others, and those before it are smaller.
+    """
 
     number: int
     id: str
     task_id: str
     state: State
+    known: str | None
+
+    @property
+    def is_news(self) -> bool:
+        """Whether it names a task that we do not know, and no answer is on its way that may."""
+        return self.task_id != self.known and self.state not in ("queued", "sending")
 
 
 @dataclass(frozen=True)

@@ -102,6 +102,7 @@ MIGRATIONS: Final = (
     ) STRICT;
     """,
     # Callbacks: what the tokens of this home are made with, and which task ids came for an attempt.
+    # One is settled when nothing can come of it any more.
     """
     CREATE TABLE receiver (secret TEXT NOT NULL) STRICT;
     INSERT INTO receiver VALUES (lower(hex(randomblob(32))));
@@ -110,9 +111,11 @@ MIGRATIONS: Final = (
         task TEXT NOT NULL REFERENCES task (id),
         task_id TEXT NOT NULL,
         seen REAL NOT NULL,
+        settled INTEGER NOT NULL,
         UNIQUE (task, task_id)
     ) STRICT;
     CREATE INDEX callback_by_task_id ON callback (task_id);
+    CREATE INDEX callback_open ON callback (number) WHERE settled = 0;
     """,
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import difflib
 import functools
 import os
@@ -266,10 +267,10 @@ class Studio:
     async def submit_again(self, attempt_id: str) -> Generation:
         """Draw anew what may have been billed already, for another $0.03: a person's own act."""
         workshop = await self._open()
-        row = await workshop.in_doubt(attempt_id)
-        gallery = await self._draw([await workshop.ordering.to_submit_again(row)])
+        gallery = await self._draw([await workshop.to_submit_again(attempt_id)])
         if gallery[0].task_id:
-            await workshop.dismiss(row.id)
+            with contextlib.suppress(RequestError):  # a callback may have settled it meanwhile
+                await workshop.dismiss(attempt_id)
         return _one_of(gallery)
 
     @_on_the_loop

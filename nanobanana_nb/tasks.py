@@ -258,12 +258,12 @@ class TaskRunner:
     def take_news(self) -> list[Outcome]:
         """What was brought home in the background since somebody asked."""
         news, self._came_back = self._came_back, []
-        return news
+        return [*{outcome.row.id: outcome for outcome in news}.values()]
 
     def watch(self) -> None:
         """Keep the leases of what goes on here, and take over what ended kernels left behind,
         for as long as there is any of it; and look for callbacks, where any may come."""
-        self._collector.callbacks.watch(self._begin_found)
+        self._collector.callbacks.watch(self._begin_unwatched)
         if self._watching is None or self._watching.done():
             self._watching = asyncio.ensure_future(self._watch())
 
@@ -281,8 +281,11 @@ class TaskRunner:
                     if row.state == "unknown":
                         self._came_back.append(outcomes.of(row))
                     else:
-                        self._begin(row, Tracker(), in_background=True)
-                if not self._under_way and not await self._ledger.others_at_work():
+                        self._begin_unwatched(row)
+                for row in await self._ledger.stranded({*self._requests, *self._under_way}):
+                    self._begin_unwatched(row)
+                # In this order: what is begun while others are asked about is seen.
+                if not await self._ledger.others_at_work() and not self._under_way:
                     return
             await asyncio.sleep(LEASE / 3)
 
@@ -449,8 +452,8 @@ class TaskRunner:
             return
         self._keep(row.id, asyncio.ensure_future(self._collect(row, track, in_background)))
 
-    def _begin_found(self, row: TaskRow) -> None:
-        """Bring home what a callback has found again, though nobody waits for it any more."""
+    def _begin_unwatched(self, row: TaskRow) -> None:
+        """Bring home what nobody here looks after or waits for."""
         self._begin(row, Tracker(), in_background=True)
 
     async def _collect(self, row: TaskRow, track: Tracker, in_background: bool) -> Outcome:

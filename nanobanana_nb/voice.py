@@ -6,6 +6,7 @@ pictures are drawn by then.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -89,8 +90,17 @@ def _write(stream: Any, text: str, raw: bytes | None = None) -> None:
             stream.write(text)
         stream.flush()
     except OSError as error:
+        _give_up(stream)
         if stream is sys.stdout and not isinstance(error, BrokenPipeError):
             raise OSError(
                 f"The result cannot be written to standard output ({error.strerror}); nanobanana "
                 "history shows what was drawn."
             ) from None
+
+
+def _give_up(stream: Any) -> None:
+    """Write to nowhere from now on: Python flushes once more at its end, and would fail again."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)

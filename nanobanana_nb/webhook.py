@@ -115,6 +115,7 @@ class _Desk:
         self._settings = settings
         self._opening: concurrent.futures.Future[Ledger] | None = None
         self._secret = ""
+        self._opened_as: tuple[int, int] | None = None
         self._durable: OrderedDict[Pair, None] = OrderedDict()
         self._writing: dict[Pair, asyncio.Task[bool]] = {}
 
@@ -122,7 +123,28 @@ class _Desk:
         """The attempt that a token is about. Raises `LedgerError` and `ConfigError`."""
         if not self._secret:
             self._secret = await (await self._ledger()).receiver_secret()
-        return tokens.read(self._secret, token)
+        attempt = tokens.read(self._secret, token)
+        if attempt is None and self._replaced():
+            await self._open_anew()
+            return await self.attempt(token)
+        return attempt
+
+    def _replaced(self) -> bool:
+        """Whether another ledger lies in place of the one that is open, as after a rebuild."""
+        return self._opened_as is not None and self._identity() not in (None, self._opened_as)
+
+    async def _open_anew(self) -> None:
+        before, self._opening = self._opening, None
+        self._secret, self._opened_as = "", None
+        self._durable.clear()
+        await _closed(before)
+
+    def _identity(self) -> tuple[int, int] | None:
+        """By what a file is told from another of its name; None while there is none."""
+        with contextlib.suppress(OSError):
+            found = self._settings.ledger.stat()
+            return found.st_dev, found.st_ino
+        return None
 
     async def note(self, pair: Pair) -> bool:
         """True once it is on disk; False if there is no such attempt. Raises `LedgerError`.
@@ -149,16 +171,16 @@ class _Desk:
 
     async def close(self) -> None:
         """Close the ledger, unless it is held up: what was not answered is not owed to anybody."""
-        if self._opening is not None and self._opening.done() and not self._opening.exception():
-            closing = asyncio.wrap_future(_aside(self._opening.result().close))
-            await asyncio.wait([closing], timeout=CLOSING)
+        await _closed(self._opening)
 
     async def _ledger(self) -> Ledger:
         return await asyncio.shield(asyncio.wrap_future(self.open()))
 
     def _open(self) -> Ledger:
         self._settings.check_writable()
-        return Ledger(self._settings.ledger)
+        ledger = Ledger(self._settings.ledger)
+        self._opened_as = self._identity()
+        return ledger
 
     async def _write(self, pair: Pair) -> bool:
         return await (await self._ledger()).called(*pair)
@@ -169,6 +191,12 @@ class _Desk:
             self._durable[pair] = None
             if len(self._durable) > KNOWN:
                 self._durable.popitem(last=False)
+
+
+async def _closed(opening: concurrent.futures.Future[Ledger] | None) -> None:
+    if opening is not None and opening.done() and not opening.exception():
+        closing = asyncio.wrap_future(_aside(opening.result().close))
+        await asyncio.wait([closing], timeout=CLOSING)
 
 
 def _aside(work: Callable[[], T]) -> concurrent.futures.Future[T]:

@@ -142,8 +142,8 @@ class Workshop:
 
     async def resume(self, task_id: str | None) -> Gallery:
         """Bring home all accepted tasks, or one, which may be that of another machine."""
+        await self.callbacks.look()
         if task_id is None:
-            await self.callbacks.look()
             rows = await self.ledger.unfinished(self.account)
             return self._results(await self.runner.resume(rows))
         row = await self._known(task_id) or await self._adopted(task_id)
@@ -203,6 +203,20 @@ class Workshop:
                 'nb.history(state="unknown") lists those that are.'
             )
         return row
+
+    async def to_submit_again(self, attempt_id: str) -> Order:
+        """The same request as a new order, which a person is ready to pay for once more.
+
+        Raises `RequestError` where the attempt is not in doubt, or may not be for long.
+        """
+        await self.callbacks.look()
+        row = await self.in_doubt(attempt_id)
+        if self.callbacks.awaits(row.id):
+            raise RequestError(
+                f"Attempt {row.id} waits for its callback, which may still bring the picture, so "
+                "nothing was sent again; ask again in a minute."
+            )
+        return await self.ordering.to_submit_again(row)
 
     async def dismiss(self, attempt_id: str) -> None:
         """Take as settled what may have been billed."""

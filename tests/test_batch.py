@@ -317,8 +317,10 @@ def check_killed_and_resumed(count: int, home: Path, tmp_path: Path) -> None:
     with Sandbox(latency=1.0, balance=1000, at_once=8) as api:
         first = drawing(file, api.url, home)
         until(lambda: api.counts["accepted"] >= count // 3 or first.poll() is not None, seconds=300)
+        api.at_once = 0  # so that it does not end while the moment is waited for
         kill_between_submits(first, home)
         assert api.counts["accepted"] < count
+        api.at_once = 8
         with drawing(file, api.url, home) as second:
             drawn = json.loads(second.stdout.read())
         sent = [task.prompt for task in api.tasks]

@@ -47,6 +47,23 @@ def wait_for(what: Callable[[], bool], seconds: float = 60.0) -> None:
         time.sleep(0.02)
 
 
+# What is under way is looked after.
+
+
+def test_the_first_task_of_an_idle_studio_keeps_its_lease(home: Path) -> None:
+    """Otherwise another kernel would take it over, or a submit of it for dead."""
+    with Sandbox(latency=60) as api:
+        studio = Studio(settings_for(api.url, home))
+        studio.wait(studio.spending())  # it is open, and has nothing to look after
+        studio.start(studio.generate("a fox"))
+        wait_for(lambda: api.counts["status"] > 20)
+        assert studio._workshop is not None
+        watching = studio._workshop.runner._watching
+        assert watching is not None
+        assert not watching.done()
+        studio.close()
+
+
 # The queue stops with one message.
 
 REFUSALS = {

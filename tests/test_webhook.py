@@ -85,7 +85,7 @@ class Home:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         self.ledger = Ledger(folder / "ledger.sqlite3")
         self._secret = asyncio.run(self.ledger.receiver_secret())
 
@@ -366,6 +366,40 @@ def test_an_attempt_that_the_ledger_does_not_know(home: Home, receiver: Receiver
     answer = receiver.call(home.token("0badc0de"), callback("task_1"))
     assert (answer.status, answer.body) == (404, b"There is nothing here.\n")
     assert home.noted() == []
+
+
+def test_a_ledger_that_was_made_anew_is_the_one_that_counts(home: Home, receiver: Receiver) -> None:
+    """`nanobanana rebuild` sets a damaged one aside while the receiver runs on: what comes later is
+    noted where the notebooks look."""
+    old = home.token(home.attempt())
+    assert receiver.call(old, callback("task-1")).status == 200
+    home.ledger.close()
+    file = home.folder / "ledger.sqlite3"
+    file.rename(home.folder / "aside")
+    anew = Home(home.folder)
+    try:
+        attempt = anew.attempt()
+        with ThreadPoolExecutor(8) as many:
+            rubbish = [
+                many.submit(
+                    receiver.call,
+                    old,
+                    callback("task-1"),
+                )
+                for _ in range(20)
+            ]
+            assert (
+                receiver.call(
+                    anew.token(attempt),
+                    callback("task-2"),
+                ).status
+                == 200
+            )
+            assert {one.result().status for one in rubbish} <= {200, 404}
+        assert anew.noted() == [(attempt, "task-2")]
+        assert receiver.call(old, callback("task-1")).status == 404
+    finally:
+        anew.ledger.close()
 
 
 def test_who_listens_can_be_asked(home: Home, receiver: Receiver) -> None:
