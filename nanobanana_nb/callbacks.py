@@ -16,7 +16,15 @@ from typing import Final
 
 from . import tokens
 from .client import Client
-from .errors import LedgerError, NanoBananaError, RateLimited, TaskNotFound
+from .errors import (
+    AccessDenied,
+    APIError,
+    BalanceTooLow,
+    KeyRefused,
+    LedgerError,
+    NanoBananaError,
+    RateLimited,
+)
 from .ledger import Ledger
 from .rhythm import Bell, Rhythms
 from .rows import Account, Callback, TaskRow
@@ -29,6 +37,18 @@ TRIES: Final = 8
 """How often the API is asked about a task that it does not know: after 1, 2, 4, ... seconds."""
 GLANCE: Final = 3.0
 """Seconds that a person waits for what the API says of callbacks that have come."""
+AT_ONCE: Final = 8
+"""Questions to the API at a time."""
+
+
+class _Question:
+    """What the API is asked about an attempt, again and again until it is settled; `answered` when
+    it has said something once."""
+
+    def __init__(self, attempt_id: str) -> None:
+        self.attempt_id = attempt_id
+        self.answered = asyncio.Event()
+        self.work: asyncio.Task[None] | None = None
 
 
 class Callbacks:
@@ -49,7 +69,8 @@ class Callbacks:
         self._bells: dict[str, Bell] = {}
         self._lost: dict[str, asyncio.Event] = {}
         self._rung: set[int] = set()
-        self._asking: dict[int, asyncio.Task[None]] = {}
+        self._asking: dict[int, _Question] = {}
+        self._room = asyncio.Semaphore(AT_ONCE)
         self._watching: asyncio.Task[None] | None = None
         self._take: Callable[[TaskRow], None] | None = None
 
@@ -77,8 +98,8 @@ class Callbacks:
             del self._bells[id]
 
     def awaits(self, id: str) -> bool:  # noqa: A002
-        """Whether a lost submit may still be found, and somebody waits for that."""
-        return id in self._lost
+        """Whether it may still turn out what became of a lost submit."""
+        return id in self._lost or any(one.attempt_id == id for one in self._asking.values())
 
     async def found_again(self, id: str) -> TaskRow | None:  # noqa: A002
         """The task of a submit whose answer was lost, once its callback has come; None if none
@@ -112,8 +133,10 @@ class Callbacks:
     async def look(self) -> None:
         """See what has come, and wait for a moment for what the API says of it."""
         await self._hear()
-        if self._asking:
-            await asyncio.wait([*self._asking.values()], timeout=GLANCE)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GLANCE):
+                for question in [*self._asking.values()]:
+                    await question.answered.wait()
 
     async def _hear(self) -> None:
         """Wake whoever waits, and begin to ask about tasks that only a callback knows of."""
@@ -123,10 +146,13 @@ class Callbacks:
             if one.number not in self._rung:
                 await self._ring(one)
             if one.is_news and one.number not in self._asking:
-                asking = self._asking[one.number] = asyncio.ensure_future(self._ask(one))
-                asking.add_done_callback(functools.partial(self._asked, one.number))
+                question = self._asking[one.number] = _Question(one.id)
+                question.work = asyncio.ensure_future(self._ask(question, one))
+                question.work.add_done_callback(functools.partial(self._asked, one.number))
         for id_ in [*self._lost]:
             row = await self._ledger.get(id_)
+            if row is not None and row.state == "sending":  # that it is lost could not be noted
+                await self._ledger.move(id_, "unknown")
             if id_ in self._lost and (row is None or row.state not in ("sending", "unknown")):
                 self._lost[id_].set()
 
@@ -142,15 +168,16 @@ class Callbacks:
                 self._take(row)
 
     def _asked(self, number: int, _: asyncio.Task[None]) -> None:
-        del self._asking[number]
+        self._asking.pop(number).answered.set()
 
-    async def _ask(self, one: Callback) -> None:
+    async def _ask(self, question: _Question, one: Callback) -> None:
         """Ask the API about a task until it says whether there is such; then the task is ours."""
         with contextlib.suppress(LedgerError):  # it is begun anew in the next round
             for tries in range(TRIES):
                 if not await self._ledger.belongs_elsewhere(one) and await self._exists(one):
                     self._found(await self._ledger.found(one))
                     return
+                question.answered.set()
                 await asyncio.sleep(2.0**tries)
             await self._ledger.ignore(one)
 
@@ -161,13 +188,13 @@ class Callbacks:
             await self._rhythms.turn()
             asked = time.time()
             try:
-                return await self._client.knows(one.task_id)
-            except TaskNotFound:
-                return False
+                async with self._room:
+                    return await self._client.knows(one.task_id)
             except RateLimited as error:
                 await self._rhythms.busy(error, asked)
-            except NanoBananaError:  # it did not say anything
-                pass
+            except NanoBananaError as error:
+                if _denies(error):
+                    return False
             await asyncio.sleep(pause)
             pause = min(2 * pause, 60.0)
 
@@ -179,3 +206,9 @@ class Callbacks:
             self._lost[row.id].set()
         elif self._take is not None:
             self._take(row)
+
+
+def _denies(error: NanoBananaError) -> bool:
+    """Whether the API says that there is no such task, rather than nothing about it."""
+    about_us = KeyRefused | AccessDenied | BalanceTooLow
+    return isinstance(error, APIError) and not error.retryable and not isinstance(error, about_us)

@@ -256,22 +256,15 @@ class Ledger:
 
         The same again changes nothing, and of a flood of different ones the first few are kept.
         """
-        found = self._connection.execute("SELECT state, task_id FROM task WHERE id = ?", (id,))
-        if (task := found.fetchone()) is None:
+        if self._connection.execute("SELECT 1 FROM task WHERE id = ?", (id,)).fetchone() is None:
             return False
-        settled = task[1] == task_id and task[0] not in _AWAITED
+        settled = f"task_id IS :task_id AND state NOT IN {_listed(_AWAITED)}"
         with self._transaction() as db:
             db.execute(
-                "INSERT OR IGNORE INTO callback (task, task_id, seen, settled) "
-                "SELECT :id, :task_id, :now, :settled "
-                "WHERE (SELECT COUNT(*) FROM callback WHERE task = :id) < :most",
-                {
-                    "id": id,
-                    "task_id": task_id,
-                    "now": self._clock(),
-                    "settled": settled,
-                    "most": CALLBACKS,
-                },
+                "INSERT OR IGNORE INTO callback (task, task_id, seen, settled) "  # noqa: S608
+                f"SELECT id, :task_id, :now, {settled} FROM task WHERE id = :id "
+                "AND (SELECT COUNT(*) FROM callback WHERE task = :id) < :most",
+                {"id": id, "task_id": task_id, "now": self._clock(), "most": CALLBACKS},
             )
         return True
 
@@ -305,14 +298,15 @@ class Ledger:
                 return None
             if self._belongs_elsewhere(callback):
                 return None
-            mine = {"owner": self._me, "lease": now + LEASE, "day": _day(row.sent or now)}
+            sent = row.sent or row.created
+            mine = {"owner": self._me, "lease": now + LEASE, "sent": sent, "day": _day(sent)}
             if row.task_id is None:
                 _set(db, row.id, state="submitted", task_id=callback.task_id, error=None, **mine)
                 return self._select("WHERE id = ?", (row.id,))[0]
             account = Account(row.origin, row.account)
             extra = self._new("submitted", row.request, account, callback.task_id)
-            extra = replace(extra, references=row.references, sent=row.sent)
-            _insert(db, extra, sent=row.sent, follows=row.id, **mine)
+            extra = replace(extra, references=row.references, sent=sent)
+            _insert(db, extra, follows=row.id, **mine)
             _settle(db, callback.number)
         return extra
 
@@ -346,6 +340,13 @@ class Ledger:
                 {"why": why, "now": now, "id": id, "me": self._me},
             ).rowcount
         return dropped == 1
+
+    @_in_writer
+    def dismiss(self, id: str) -> bool:  # noqa: A002
+        """`abandoned`, if it is `unknown`; otherwise False, and no change."""
+        sql = "UPDATE task SET state = 'abandoned', changed = ? WHERE id = ? AND state = 'unknown'"
+        with self._transaction() as db:
+            return db.execute(sql, (self._clock(), id)).rowcount == 1
 
     @_in_writer
     def drop_all(self, ids: Sequence[str], why: str) -> None:
@@ -495,8 +496,10 @@ class Ledger:
 
     @_in_writer
     def adopt(self, task_id: str, request: ImageRequest, account: Account) -> TaskRow:
-        """Note a task that was sent, and paid for, from another machine."""
+        """Note a task that was sent, and paid for, from another machine, unless it is known."""
         with self._transaction() as db:
+            if known := self._select("WHERE task_id = ?", (task_id,)):
+                return known[0]
             row = self._new("submitted", request, account, task_id)
             _insert(db, row)
         return row
@@ -796,12 +799,18 @@ class Ledger:
         return found.fetchone() is not None
 
     def _is_found(self, db: sqlite3.Connection, id: str, task_id: str) -> bool:  # noqa: A002
-        """Whether a callback was quicker than the answer, and told the same; then it is ours."""
-        where = f"id = :id AND task_id = :task_id AND state IN {_listed(UNFINISHED)} AND {_FREE}"
+        """Whether a callback was quicker than the answer and told the same, here or elsewhere; it
+        is looked after here from now on, if it may be."""
+        whole = "SELECT 1 FROM task WHERE id = ? AND task_id = ?"
+        if db.execute(whole, (id, task_id)).fetchone() is None:
+            return False
         now = self._clock()
-        names = {"id": id, "task_id": task_id, "me": self._me, "now": now, "lease": now + LEASE}
-        sql = f"UPDATE task SET owner = :me, lease = :lease WHERE {where}"  # noqa: S608
-        return db.execute(sql, names).rowcount == 1
+        db.execute(
+            "UPDATE task SET owner = :me, lease = :lease WHERE id = :id "  # noqa: S608
+            f"AND state IN {_listed(UNFINISHED)} AND {_FREE}",
+            {"id": id, "me": self._me, "now": now, "lease": now + LEASE},
+        )
+        return True
 
     def _let_go(self) -> None:
         held = "owner = ? AND lease IS NOT NULL"

@@ -241,6 +241,7 @@ class TaskRunner:
         found = [] if only else self.take_news()
         found += [task.result() for task in waited]
         by_id = {outcome.row.id: outcome for outcome in found}
+        self._came_back = [one for one in self._came_back if one.row.id not in by_id]
         return sorted(by_id.values(), key=lambda outcome: outcome.row.created)
 
     async def drop(self, id_: str) -> bool:

@@ -214,14 +214,15 @@ class Workshop:
         if self.callbacks.awaits(row.id):
             raise RequestError(
                 f"Attempt {row.id} waits for its callback, which may still bring the picture, so "
-                "nothing was sent again; ask again in a minute."
+                "nothing was sent again; ask again in a few minutes."
             )
         return await self.ordering.to_submit_again(row)
 
     async def dismiss(self, attempt_id: str) -> None:
         """Take as settled what may have been billed."""
-        row = await self.in_doubt(attempt_id)
-        await self.ledger.move(row.id, "abandoned")
+        await self.in_doubt(attempt_id)
+        if not await self.ledger.dismiss(attempt_id):  # a callback has settled it meanwhile
+            await self.in_doubt(attempt_id)
 
     async def balance(self) -> Decimal:
         """US dollars left; they are noted, to compare later ones with."""
@@ -259,6 +260,10 @@ class Workshop:
                 f"Task {shown} is not in the ledger of this home ({self.settings.home}), and the "
                 "API does not know it; check the id, NANOBANANA_HOME and the key."
             ) from None
+        for one in await self.ledger.callbacks(self.account):
+            named = one.task_id == task_id
+            if named and (row := await self.ledger.found(one)) is not None:
+                return row
         request = ImageRequest(f"(task {shown}, sent from elsewhere)")
         return await self.ledger.adopt(task_id, request, self.account)
 

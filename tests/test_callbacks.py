@@ -16,9 +16,11 @@ from typing import Any
 
 import pytest
 
-from nanobanana_nb import Client, Sandbox, Studio, errors, rhythm, webhook
+from nanobanana_nb import Client, Sandbox, Studio, callbacks, errors, rhythm, webhook
+from nanobanana_nb.callbacks import Callbacks
 from nanobanana_nb.ledger import CALLBACKS, Ledger
 from nanobanana_nb.models import ImageRequest
+from nanobanana_nb.rhythm import Rhythms
 from nanobanana_nb.rows import Account
 from nanobanana_nb.tokens import CHECK, mint, read
 
@@ -422,6 +424,50 @@ def test_what_was_sent_before_callbacks_is_looked_at_as_ever(
     studio.close()
 
 
+def test_an_id_that_the_api_cannot_take_is_settled(sandbox: Sandbox, home: Path) -> None:
+    """It says 400, or 404 every time: a forger's id is asked about a few times and no more."""
+    id_ = in_doubt(sandbox, home)
+    note(home, id_, "forged")
+    ledger, account = Ledger(home / "ledger.sqlite3"), Account(sandbox.url, "any")
+
+    async def settled() -> list[str]:
+        async with Client("key", base_url=sandbox.url) as api:
+            asking = Callbacks("", api, ledger, Rhythms(api, ledger, account), account)
+            await asking.look()
+            while asking.awaits(id_):
+                await asyncio.sleep(0.05)
+            return [one.task_id for one in await ledger.callbacks(account)]
+
+    with sqlite3.connect(home / "ledger.sqlite3") as db:
+        db.execute("UPDATE task SET account = 'any'")
+    db.close()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(callbacks, "TRIES", 3)
+        assert asyncio.run(settled()) == []
+    ledger.close()
+
+
+def test_what_was_found_meanwhile_is_not_dismissed(tmp_path: Path) -> None:
+    """A person dismisses an attempt in the very moment in which its callback is confirmed."""
+
+    async def main() -> str:
+        ledger, account = Ledger(tmp_path / "ledger"), Account("https://api.example.com")
+        row = await ledger.add(ImageRequest("a fox", "1:1", "png"), account)
+        await ledger.send(row.id)
+        await ledger.move(row.id, "unknown")
+        await ledger.called(row.id, "true")
+        [callback] = await ledger.callbacks(account)
+        await ledger.found(callback)
+        assert not await ledger.dismiss(row.id)
+        assert (await ledger.adopt("true", ImageRequest("?"), account)).id == row.id
+        found = await ledger.get(row.id)
+        ledger.close()
+        assert found is not None
+        return found.state
+
+    assert asyncio.run(main()) == "submitted"
+
+
 def test_the_answer_to_a_submit_that_its_callback_overtook_is_no_error(tmp_path: Path) -> None:
     """Another kernel took us for dead, a callback told of the task, and then the answer comes."""
 
@@ -465,8 +511,6 @@ def test_what_nobody_calls_about_stays_in_doubt(
     sandbox: Sandbox, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is waited for within limits, and then it is named and priced as ever."""
-    from nanobanana_nb import callbacks
-
     monkeypatch.setattr(callbacks, "PATIENCE", 0.2)
     monkeypatch.setattr(rhythm.Rhythms, "expected", lambda *_: 0.1)
     studio = in_callback_mode(sandbox.url, home)
