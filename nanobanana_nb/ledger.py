@@ -22,7 +22,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
-from . import schema, turns
+from . import hints, schema, turns
 from .admission import Admission
 from .errors import BudgetReached, LeaseLost, LedgerError
 from .forecast import Sample
@@ -57,13 +57,9 @@ _NEXT: Final[dict[State, tuple[State, ...]]] = {
     "unknown": ("submitted", "abandoned"),
 }
 
-_AWAITED: Final[tuple[State, ...]] = ("queued", "sending", "submitted", "parked", "unknown")
-
 LEASE: Final = 15.0
 """Seconds. Renewed every third of it, even while a cell computes; losing one costs a second
 download at most, because only what may be repeated is done under it."""
-CALLBACKS: Final = 8
-"""Task ids that are noted for one attempt: one is true, and whoever knows the address may lie."""
 _FREE: Final = "(owner = :me OR lease IS NULL OR lease < :now OR lease > :now + 60)"
 """Whether we may look after a task. A lease far in the future is that of a clock put back."""
 
@@ -258,30 +254,19 @@ class Ledger:
         """
         if self._connection.execute("SELECT 1 FROM task WHERE id = ?", (id,)).fetchone() is None:
             return False
-        settled = f"task_id IS :task_id AND state NOT IN {_listed(_AWAITED)}"
         with self._transaction() as db:
-            db.execute(
-                "INSERT OR IGNORE INTO callback (task, task_id, seen, settled) "  # noqa: S608
-                f"SELECT id, :task_id, :now, {settled} FROM task WHERE id = :id "
-                "AND (SELECT COUNT(*) FROM callback WHERE task = :id) < :most",
-                {"id": id, "task_id": task_id, "now": self._clock(), "most": CALLBACKS},
-            )
+            hints.note(db, id, task_id, self._clock())
         return True
 
     @_in_writer
     def callbacks(self, account: Account) -> list[Callback]:
         """The callbacks of an account of which something may come yet, in their order."""
-        found = self._connection.execute(
-            "SELECT number, task, callback.task_id, state, task.task_id FROM callback "  # noqa: S608
-            f"JOIN task ON task.id = task WHERE settled = 0 AND {_OURS} ORDER BY number",
-            (account.origin, account.mark),
-        )
-        return [Callback(*columns) for columns in found]
+        return hints.unsettled(self._connection, account)
 
     @_in_writer
     def belongs_elsewhere(self, callback: Callback) -> bool:
         """Whether the task that a callback names is that of another attempt, as far as is known."""
-        return self._belongs_elsewhere(callback)
+        return hints.belongs_elsewhere(self._connection, callback)
 
     @_in_writer
     def found(self, callback: Callback) -> TaskRow | None:
@@ -296,7 +281,7 @@ class Ledger:
             row = self._select("WHERE id = ?", (callback.id,))[0]
             if row.state in ("queued", "sending") or row.task_id == callback.task_id:
                 return None
-            if self._belongs_elsewhere(callback):
+            if hints.belongs_elsewhere(db, callback):
                 return None
             sent = row.sent or row.created
             mine = {"owner": self._me, "lease": now + LEASE, "sent": sent, "day": _day(sent)}
@@ -307,14 +292,14 @@ class Ledger:
             extra = self._new("submitted", row.request, account, callback.task_id)
             extra = replace(extra, references=row.references, sent=sent)
             _insert(db, extra, follows=row.id, **mine)
-            _settle(db, callback.number)
+            hints.settle(db, callback)
         return extra
 
     @_in_writer
     def ignore(self, callback: Callback) -> None:
         """Nothing will come of it: the API does not know the task that it names."""
         with self._transaction() as db:
-            _settle(db, callback.number)
+            hints.settle(db, callback)
 
     @_in_writer
     def stranded(self, alive: Collection[str]) -> list[TaskRow]:
@@ -768,35 +753,13 @@ class Ledger:
             {**values, "id": id, "me": self._me, "now": now},
         ).rowcount
         if changed == 1:
-            if state not in _AWAITED:
-                db.execute(
-                    "UPDATE callback SET settled = 1 WHERE task = :id AND settled = 0 "
-                    "AND task_id = (SELECT task_id FROM task WHERE id = :id)",
-                    {"id": id},
-                )
+            if state not in hints.AWAITED:
+                hints.settle_true(db, id)
             return
         owner = db.execute("SELECT owner FROM task WHERE id = ?", (id,)).fetchone()
         if owner is not None and owner[0] != self._me:
             raise LeaseLost(f"Task {id} is looked after by another kernel.")
         raise LedgerError(f"Task {id} cannot become {state!r} from where it is.")
-
-    def _belongs_elsewhere(self, callback: Callback) -> bool:
-        """An attempt that has a task has no claim to a second one that is named for others too;
-        of those that have none, the one for which it was named first: a forger learns of it late.
-        """
-        found = self._connection.execute(
-            "SELECT 1 FROM task WHERE task_id = :task_id AND id <> :id UNION ALL "
-            "SELECT 1 FROM callback JOIN task ON task.id = task WHERE callback.task_id = :task_id "
-            "AND task <> :id AND (:known IS NOT NULL "
-            "OR (state IN ('sending', 'unknown') AND number < :number)) LIMIT 1",
-            {
-                "task_id": callback.task_id,
-                "id": callback.id,
-                "known": callback.known,
-                "number": callback.number,
-            },
-        )
-        return found.fetchone() is not None
 
     def _is_found(self, db: sqlite3.Connection, id: str, task_id: str) -> bool:  # noqa: A002
         """Whether a callback was quicker than the answer and told the same, here or elsewhere; it
@@ -946,10 +909,6 @@ def _insert(db: sqlite3.Connection, row: TaskRow, **more: Any) -> None:
 def _set(db: sqlite3.Connection, id: str, **columns: Any) -> None:  # noqa: A002
     settings = ", ".join(f"{name} = ?" for name in columns)
     db.execute(f"UPDATE task SET {settings} WHERE id = ?", (*columns.values(), id))  # noqa: S608
-
-
-def _settle(db: sqlite3.Connection, number: int) -> None:
-    db.execute("UPDATE callback SET settled = 1 WHERE number = ?", (number,))
 
 
 def _sum(db: sqlite3.Connection, where: str, values: Sequence[Any]) -> Decimal:

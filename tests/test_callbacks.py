@@ -18,7 +18,8 @@ import pytest
 
 from nanobanana_nb import Client, Sandbox, Studio, callbacks, errors, rhythm, webhook
 from nanobanana_nb.callbacks import Callbacks
-from nanobanana_nb.ledger import CALLBACKS, Ledger
+from nanobanana_nb.hints import KEPT
+from nanobanana_nb.ledger import Ledger
 from nanobanana_nb.models import ImageRequest
 from nanobanana_nb.rhythm import Rhythms
 from nanobanana_nb.rows import Account
@@ -122,7 +123,7 @@ def test_of_many_callbacks_for_an_attempt_the_first_few_are_kept(tmp_path: Path)
         ledger.close()
         return kept
 
-    assert asyncio.run(flooded()) == ["true", *(f"forged{n}" for n in range(CALLBACKS - 1))]
+    assert asyncio.run(flooded()) == ["true", *(f"forged{n}" for n in range(KEPT - 1))]
 
 
 # A callback wakes who waits.

@@ -29,7 +29,7 @@ FLOORS = (
         "incoming",
         "previews",
     },
-    {"markup", "waiting", "copying", "metadata", "plans", "sources", "voice"},
+    {"markup", "waiting", "copying", "metadata", "plans", "sources", "voice", "hints"},
     {"display", "entries"},
     {"client", "ledger", "pictures", "screen", "reporting", "tiles", "gridpage", "strips"},
     {"results", "outcomes", "replay", "rebuilding", "preparing", "publishing", "gridsheet"},
@@ -135,11 +135,11 @@ def test_only_the_client_imports_httpx() -> None:
 
 
 def test_only_the_ledger_speaks_sql() -> None:
-    """All SQL is in the ledger, the schema of its file, and what counts whose turn it is."""
+    """All SQL is in the ledger, the schema of its file, and what counts turns and callbacks."""
     users = [
         p.stem for p in (*modules(), *panel()) if "import sqlite3" in p.read_text(encoding="utf-8")
     ]
-    assert users == ["ledger", "schema", "turns"]
+    assert users == ["hints", "ledger", "schema", "turns"]
 
 
 def test_only_the_markup_floor_writes_html() -> None:
