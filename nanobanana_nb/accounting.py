@@ -6,12 +6,15 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Final
 
 from .display import money
 from .errors import SubmitUnknown
 from .models import PRICE
 from .outcomes import Outcome
 from .rows import Earlier, Spent
+
+IN_THIS_SESSION: Final = "Spent in this session"
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ def report(
     today = money(spent.today) + (f" of {money(budget)}" if budget is not None else "")
     rows = [
         (f"Balance{kind}", money(balance)),
-        ("Spent in this session", money(spent.session)),
+        (IN_THIS_SESSION, money(spent.session)),
         ("Spent today", today),
         ("Spent by this home", money(spent.ever)),
     ]

@@ -193,8 +193,10 @@ class Portal:
         self._ending = True
         for job in self._jobs:
             job.ending = True
-        while any(job.held for job in self._jobs) and time.monotonic() < deadline:
-            await asyncio.wait(self._others(), timeout=HEARTBEAT / 2)
+        while any(job.held for job in self._jobs) and (others := self._others()):
+            if time.monotonic() > deadline:
+                return
+            await asyncio.wait(others, timeout=HEARTBEAT / 2)
 
     def _others(self) -> set[asyncio.Task[Any]]:
         """All tasks of the running loop but this one."""

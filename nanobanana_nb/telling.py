@@ -226,8 +226,9 @@ def _columns(letter: str) -> int:
 
 def account_lines(report: accounting.Report) -> list[str]:
     """The balance beside what was spent here, and what there is to say about it."""
-    widest = max(len(what) for what, _ in report.rows)
-    lines = [f"{what:<{widest}}  {amount}" for what, amount in report.rows]
+    rows = [row for row in report.rows if row[0] != accounting.IN_THIS_SESSION]  # has just begun
+    widest = max(len(what) for what, _ in rows)
+    lines = [f"{what:<{widest}}  {amount}" for what, amount in rows]
     return [*lines, *(here(remark) for remark in report.remarks)]
 
 
