@@ -1,4 +1,4 @@
-"""What the ledger remembers, without a studio: no key is needed, and nobody is asked."""
+"""What the ledger remembers, as results; no studio and no key are needed, and nobody is asked."""
 
 from __future__ import annotations
 

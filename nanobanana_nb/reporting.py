@@ -59,7 +59,7 @@ class Report:
         self._counts[before.state] -= 1
         self._counts[after.state] += 1
         more: dict[str, Any] = {}
-        if before.state in ("sending", "unknown") and after.state == "submitted":
+        if (before.state, after.state) == ("sending", "submitted"):
             more = {"sent": time.monotonic(), "spent": self._progress.spent + PRICE}
         if after.file and not before.file:
             self._landed.append(number)

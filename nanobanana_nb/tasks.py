@@ -419,10 +419,12 @@ class TaskRunner:
 
     async def _found_again(self, row: TaskRow, track: Tracker) -> TaskRow | None:
         """The task of a submit whose answer was lost, if its callback comes."""
-        track(note="its answer was lost; its callback may bring it")
+        track(state="sending", note="its answer was lost; its callback may bring it")
         found = await self._collector.callbacks.found_again(row.id)
-        track(note="")
-        if found is not None:
+        if found is None:
+            track(state="unknown", note="")
+        else:
+            track(note="")
             self._submitter.breaker.accepted()
         return found
 

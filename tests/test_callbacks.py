@@ -22,7 +22,7 @@ from nanobanana_nb.hints import KEPT
 from nanobanana_nb.ledger import Ledger
 from nanobanana_nb.models import ImageRequest
 from nanobanana_nb.rhythm import Rhythms
-from nanobanana_nb.rows import Account
+from nanobanana_nb.rows import Account, TaskRow
 from nanobanana_nb.tokens import CHECK, mint, read
 
 from .conftest import settings_for
@@ -370,6 +370,11 @@ def test_an_attempt_is_not_paid_again_while_its_callback_may_come(
     job = start(studio, "[sandbox drop] a fox")
     id_ = sent(home, sandbox, "unknown")
     wait_for(lambda: studio._workshop is not None and studio._workshop.callbacks.awaits(id_))
+    [item] = job.latest.items  # it is still waited for, and the cell says what for
+    assert (item.state, item.note) == (
+        "sending",
+        "its answer was lost; its callback may bring it",
+    )
     with pytest.raises(errors.RequestError, match="waits for its callback"):
         studio.wait(studio.submit_again(id_))
     note(home, id_, sandbox.tasks[0].id)
@@ -448,17 +453,24 @@ def test_an_id_that_the_api_cannot_take_is_settled(sandbox: Sandbox, home: Path)
     ledger.close()
 
 
+async def found_by_its_callback(ledger: Ledger, account: Account) -> TaskRow:
+    """An attempt that was in doubt until a callback named its task, "true"."""
+    row = await ledger.add(ImageRequest("a fox", "1:1", "png"), account)
+    await ledger.send(row.id)
+    await ledger.move(row.id, "unknown")
+    await ledger.called(row.id, "true")
+    [callback] = await ledger.callbacks(account)
+    found = await ledger.found(callback)
+    assert found is not None
+    return found
+
+
 def test_what_was_found_meanwhile_is_not_dismissed(tmp_path: Path) -> None:
     """A person dismisses an attempt in the very moment in which its callback is confirmed."""
 
     async def main() -> str:
         ledger, account = Ledger(tmp_path / "ledger"), Account("https://api.example.com")
-        row = await ledger.add(ImageRequest("a fox", "1:1", "png"), account)
-        await ledger.send(row.id)
-        await ledger.move(row.id, "unknown")
-        await ledger.called(row.id, "true")
-        [callback] = await ledger.callbacks(account)
-        await ledger.found(callback)
+        row = await found_by_its_callback(ledger, account)
         assert not await ledger.dismiss(row.id)
         assert (await ledger.adopt("true", ImageRequest("?"), account)).id == row.id
         found = await ledger.get(row.id)
@@ -474,12 +486,7 @@ def test_the_answer_to_a_submit_that_its_callback_overtook_is_no_error(tmp_path:
 
     async def main() -> str:
         ledger, account = Ledger(tmp_path / "ledger"), Account("https://api.example.com")
-        row = await ledger.add(ImageRequest("a fox", "1:1", "png"), account)
-        await ledger.send(row.id)
-        await ledger.move(row.id, "unknown")
-        await ledger.called(row.id, "true")
-        [callback] = await ledger.callbacks(account)
-        assert (await ledger.found(callback)) is not None
+        row = await found_by_its_callback(ledger, account)
         await ledger.accepted(row.id, "true")
         with pytest.raises(errors.LedgerError):
             await ledger.accepted(row.id, "another")
