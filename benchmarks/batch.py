@@ -24,7 +24,8 @@ from typing import Any, Final, NamedTuple
 import httpx
 from PIL import Image
 
-from nanobanana_nb.settings import Secret, Settings
+from nanobanana_nb.keys import Secret
+from nanobanana_nb.settings import Settings
 from nanobanana_nb.studio import Studio
 
 from . import by_hand

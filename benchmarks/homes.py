@@ -15,8 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from nanobanana_nb.keys import Secret
 from nanobanana_nb.ledger import Ledger
-from nanobanana_nb.settings import Secret, Settings
+from nanobanana_nb.settings import Settings
 from nanobanana_nb.studio import Studio
 
 from .service import ROOT

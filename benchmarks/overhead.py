@@ -14,7 +14,8 @@ from pathlib import Path
 
 import httpx
 
-from nanobanana_nb.settings import Secret, Settings
+from nanobanana_nb.keys import Secret
+from nanobanana_nb.settings import Settings
 from nanobanana_nb.studio import Studio
 
 from . import by_hand

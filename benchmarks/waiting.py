@@ -23,7 +23,8 @@ from typing import Final
 
 import httpx
 
-from nanobanana_nb.settings import Secret, Settings
+from nanobanana_nb.keys import Secret
+from nanobanana_nb.settings import Settings
 from nanobanana_nb.studio import Studio
 
 from .adapters import service

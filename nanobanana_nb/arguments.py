@@ -16,6 +16,7 @@ from typing import Final, NoReturn, TypeVar, get_args
 
 from . import models
 from .exits import MEANINGS
+from .keys import KEY_NAME, KEY_OPTIONS
 from .rows import State
 
 T = TypeVar("T")
@@ -49,6 +50,8 @@ class Parser(argparse.ArgumentParser):
         takes_prompt = any(action.dest == "prompt" for action in self._actions)
         if word.startswith("-"):
             name = word.partition("=")[0]
+            if name.lower() in KEY_OPTIONS:
+                self.error(f"{name} is not an option: set {KEY_NAME} instead.")
             near = difflib.get_close_matches(name, self._option_string_actions, 1, 0.5)
             meant = f" Did you mean {near[0]}?" if near else ""
             dashes = " If it begins the prompt, write -- before the prompt." if takes_prompt else ""

@@ -30,12 +30,13 @@ from . import (
 from .arguments import UsageError
 from .errors import ConfigError, NanoBananaError, RequestError, Stopped
 from .exits import Exit
+from .keys import KEY_NAME
 from .models import PRICE
 from .portal import Portal
 from .rebuilding import rebuild
 from .results import Gallery, Picture, short_path
 from .screen import Screen
-from .settings import KEY_NAME, Settings
+from .settings import Settings
 from .studio import Options, Studio
 from .voice import Voice, prepare_streams
 from .workshop import home_of, is_sandboxed, key_of
@@ -162,11 +163,12 @@ def _check_target(target: str) -> None:
 def _check_key(settings: Settings) -> None:
     """Raises `ConfigError` where a key is needed and there is none."""
     if key_of(settings) is None and not is_sandboxed(settings):
-        raise ConfigError(
+        told = (
             f"There is no API key. Set the environment variable {KEY_NAME} (a key is had at "
             "https://apixo.ai), or NANOBANANA_SANDBOX=always to draw placeholders offline, free "
             "of charge."
         )
+        raise ConfigError(" ".join([told, *map(str, settings.found.remarks)]))
 
 
 def _show_what_would_be_sent(

@@ -14,7 +14,8 @@ import io
 import random
 import ssl
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+import zlib
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from importlib.metadata import PackageNotFoundError, version
@@ -24,10 +25,11 @@ from urllib.parse import urljoin, urlsplit
 
 from . import errors, links, pacing, protocol
 from .forecast import sample
+from .keys import HOW_TO_SET_THE_KEY, Secret
 from .lanes import MOST, Lanes
 from .models import Failed, ImageRequest, Succeeded, TaskState
 from .pacing import Schedule
-from .settings import BASE_URL, HOW_TO_SET_THE_KEY, Secret
+from .settings import BASE_URL
 from .waiting import Trouble, Watch
 
 if TYPE_CHECKING:
@@ -42,6 +44,8 @@ SUBMIT_PATIENCE: Final = 4.0
 TICK: Final = 1.0
 """Seconds; how often a wait looks whether the machine was asleep."""
 MAX_REDIRECTS: Final = 3
+MAX_ADDRESSES: Final = 3
+"""Of one name that are tried: the first may be of a kind that the network here does not carry."""
 LOOK_TIME: Final = 20.0
 """Seconds for a look at a link while a person waits for it."""
 BUSY: Final = frozenset({408, 425, 429})
@@ -106,7 +110,10 @@ class Client:
         _load_httpx()
         if not api_key:
             raise errors.ConfigError(f"There is no API key. {HOW_TO_SET_THE_KEY}.")
-        self._key = api_key if isinstance(api_key, Secret) else Secret(api_key)
+        try:
+            self._key = api_key if isinstance(api_key, Secret) else Secret(api_key)
+        finally:
+            del api_key  # a traceback may show what stands in variables
         self.base_url = base_url
         self.schedule = schedule or Schedule()
         try:
@@ -329,60 +336,91 @@ class Client:
 
     async def _pieces(self, url: str) -> AsyncGenerator[bytes]:
         """The bytes of a result; whatever goes wrong with the network is a `DownloadError`."""
-        pool: _Connections | None = None
         try:
-            pool = await self._http("fetch")
-            async with pool, self._get(pool.http, url) as response:
+            async with self._get(url) as response:
                 _check(response, url)
                 length = 0
                 async for piece in response.aiter_raw():
                     length += len(piece)
                     if length > MAX_DOWNLOAD:
-                        raise _broken(url, f"it is larger than {MAX_DOWNLOAD >> 20} MiB")
+                        raise _too_large(url)
                     yield piece
                 _check_length(response, url, length)
         except errors.NanoBananaError:
             raise
         except Exception as error:  # noqa: BLE001 - none of the network's errors leaves the client
-            await self._renew("fetch", pool)
             raise _broken(url, _reason(error), unreached=True) from None
 
     @contextlib.asynccontextmanager
-    async def _get(self, http: httpx.AsyncClient, url: str) -> AsyncIterator[httpx.Response]:
+    async def _get(self, url: str) -> AsyncIterator[httpx.Response]:
         """A streamed answer, redirects followed by hand so that every hop is checked."""
         for _ in range(MAX_REDIRECTS + 1):
-            request = http.build_request("GET", url)
-            await self._pin(request, url)
-            response = await http.send(request, stream=True)
+            way, addresses = await self._way(url)
+            pool = await self._http(way)
             try:
-                if not response.is_redirect:
-                    yield response
-                    return
-                url = urljoin(url, response.headers["Location"])
-            finally:
-                await response.aclose()
+                async with pool:
+                    response = await self._sent(pool.http, url, addresses)
+                    try:
+                        if not response.is_redirect:
+                            yield response
+                            return
+                        url = urljoin(url, response.headers["Location"])
+                    finally:
+                        await response.aclose()
+            except errors.NanoBananaError:
+                raise
+            except Exception:
+                await self._renew(way, pool)
+                raise
         raise _broken(url, "it redirects too often")
 
-    async def _pin(self, request: httpx.Request, url: str) -> None:
-        """Check where the link leads and tie the request to the address that was checked."""
+    async def _sent(
+        self, http: httpx.AsyncClient, url: str, addresses: Sequence[str]
+    ) -> httpx.Response:
+        """The answer of the first of the addresses that can be connected to; without any, of the
+        host that the link names."""
+        import httpx
+
+        for place, address in enumerate(addresses or [""], 1):
+            request = http.build_request("GET", url)
+            if address:
+                request.headers["Host"] = request.url.netloc.decode()
+                request.extensions = {**request.extensions, "sni_hostname": _host(url)}
+                request.url = request.url.copy_with(host=address)
+            try:
+                return await http.send(request, stream=True)
+            except (httpx.ConnectError, httpx.ConnectTimeout):
+                if place >= len(addresses):
+                    raise
+        raise AssertionError("the last address returns or raises")
+
+    async def _way(self, url: str) -> tuple[str, list[str]]:
+        """By which connections a link is fetched, and from which addresses, all of them checked.
+
+        No others are connected to, whatever the name leads to a moment later. A proxy resolves
+        names itself, and only it knows its network: for it the link and the name are checked.
+        """
         try:
             parts = links.check(url, loopback_allowed=self._loopback)
         except errors.RequestError as error:
             raise errors.DownloadError(f"The result is not fetched: {error}", url=url) from None
-        host = str(parts.hostname)
-        if links.is_loopback(host) or self._transport is not None or _proxied():
-            return
+        if links.is_loopback(parts.hostname) or self._transport is not None:
+            return "fetch", []
+        host = _host(url)
+        shown = links.shorten(host)
+        if not self._loopback and _proxy(host):
+            if not links.may_be_public(host):
+                raise _broken(url, f"{shown} is a name of a private network")
+            return "relay", []
         loop = asyncio.get_running_loop()
         try:
             found = await loop.getaddrinfo(host, parts.port or 443, type=1)
         except OSError:
-            raise _broken(url, f"{host} is not found", unreached=True) from None
-        addresses = [str(entry[4][0]) for entry in found]
+            raise _broken(url, f"{shown} is not found", unreached=True) from None
+        addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
         if not all(links.is_public(address) for address in addresses):
-            raise _broken(url, f"{host} leads into a private network")
-        request.headers["Host"] = request.url.netloc.decode()
-        request.extensions = {**request.extensions, "sni_hostname": host}
-        request.url = request.url.copy_with(host=addresses[0])
+            raise _broken(url, f"{shown} leads into a private network")
+        return "fetch", addresses[:MAX_ADDRESSES]
 
     async def _call(self, call: protocol.Call, purpose: str) -> protocol.Answer:
         """The API's answer, also where its body was cut: its status says something all the same.
@@ -405,9 +443,9 @@ class Client:
                 pool,
                 asyncio.timeout(CONNECT_TIME + self._patience(purpose)),
             ):
-                response = await pool.http.send(request, auth=self._authorised, stream=True)
+                response = await self._sent_with_key(pool.http, request)
                 try:
-                    async for piece in response.aiter_bytes():
+                    async for piece in response.aiter_raw():
                         body += piece
                         if len(body) > protocol.MAX_ANSWER:
                             break
@@ -418,7 +456,18 @@ class Client:
             if response is None:
                 raise self._failure(call, error) from None
         retry_after = pacing.read_retry_after(response.headers.get("Retry-After"), self._wall())
-        return protocol.Answer(response.status_code, bytes(body), retry_after)
+        packed = response.headers.get("Content-Encoding", "")
+        told = self._key.hidden_in(_unpacked(bytes(body), packed))
+        return protocol.Answer(response.status_code, told, retry_after)
+
+    async def _sent_with_key(
+        self, http: httpx.AsyncClient, request: httpx.Request
+    ) -> httpx.Response:
+        try:
+            return await http.send(request, auth=self._authorised, stream=True)
+        except BaseException as error:
+            _forget_frames(error)  # the key stands in their variables
+            raise
 
     def _authorised(self, request: httpx.Request) -> httpx.Request:
         """The request with the key, which so stands in no local variable that a traceback shows."""
@@ -476,6 +525,8 @@ class Client:
             await current.retire()
 
     async def _make(self, purpose: str) -> httpx.AsyncClient:
+        from http.cookiejar import CookieJar, DefaultCookiePolicy
+
         import httpx
 
         patience = self._patience(purpose)
@@ -484,14 +535,18 @@ class Client:
             # Not compressed: a bomb cannot be, and an id can be read from half an answer.
             "headers": {"User-Agent": f"nanobanana-nb/{_version()}", "Accept-Encoding": "identity"},
             "follow_redirects": False,
-            # A proxy from the environment is for the internet, not for this machine.
-            "trust_env": not self._loopback,
+            # A proxy from the environment is for the internet, not for this machine; by which of
+            # the two ways a link is fetched, its check has said.
+            "trust_env": not self._loopback and purpose not in ("fetch", "relay"),
+            "cookies": CookieJar(DefaultCookiePolicy(allowed_domains=[])),
             "transport": self._transport,
         }
+        if purpose == "relay":
+            options["proxy"] = _proxy()
         if self._transport is None:
             options["verify"] = await self._tls()
         # A kept connection may have died unseen, which makes a submit ambiguous for nothing.
-        kept = 0 if purpose == "submit" else MOST[purpose]
+        kept = 0 if purpose == "submit" else MOST["fetch" if purpose == "relay" else purpose]
         options["limits"] = httpx.Limits(
             max_connections=None, max_keepalive_connections=kept, keepalive_expiry=KEPT
         )
@@ -537,8 +592,28 @@ def _check(response: httpx.Response, url: str) -> None:
         raise _broken(url, f"HTTP {status}", unreached=True)
     if status != 200:
         raise _broken(url, f"HTTP {status}", gone=status in GONE)
-    if response.headers.get("Content-Encoding", "identity") != "identity":
+    if response.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
         raise _broken(url, "it is compressed, which was not asked for")
+    length = response.headers.get("Content-Length", "")
+    if length.isdecimal() and int(length) > MAX_DOWNLOAD:
+        raise _too_large(url)
+
+
+def _too_large(url: str) -> errors.DownloadError:
+    return _broken(url, f"it is larger than {MAX_DOWNLOAD >> 20} MiB")
+
+
+def _unpacked(body: bytes, packed: str) -> bytes:
+    """The bytes of an answer that came packed unasked, as far as an answer may go; of what is
+    packed in another way than the common one, none."""
+    if packed.strip().lower() in ("", "identity"):
+        return body
+    if packed.strip().lower() not in ("gzip", "x-gzip", "deflate"):
+        return b""
+    try:
+        return zlib.decompressobj(zlib.MAX_WBITS | 32).decompress(body, protocol.MAX_ANSWER)
+    except zlib.error:
+        return b""
 
 
 def _check_length(response: httpx.Response, url: str, length: int) -> None:
@@ -555,7 +630,7 @@ def _broken(
     """The link's query is left out of the message: it may hold a signature."""
     place = "the link"
     with contextlib.suppress(ValueError):
-        place = urlsplit(url).hostname or place
+        place = protocol.clean(urlsplit(url).hostname or "", 80) or place
     return errors.DownloadError(
         f"The picture could not be fetched from {place}: {why}.",
         url=url,
@@ -570,17 +645,37 @@ def _reason(error: Exception) -> str:
     return protocol.clean(error) or type(error).__name__
 
 
+def _forget_frames(error: BaseException) -> None:
+    """Take from an error, and from those that led to it, the frames that they came through."""
+    chain: list[BaseException | None] = [error]
+    while chain:
+        if (one := chain.pop()) is not None and one.__traceback__ is not None:
+            one.__traceback__ = None
+            chain += [one.__cause__, one.__context__]
+
+
 def _certificate_refused(error: BaseException | None) -> bool:
     while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
         error = error.__cause__ or error.__context__
     return error is not None
 
 
-def _proxied() -> bool:
-    """Behind a proxy the proxy resolves names, and only it can be connected to."""
-    from urllib.request import getproxies
+def _host(url: str) -> str:
+    """The host that a connection is made to, in ASCII."""
+    import httpx
 
-    return "https" in getproxies() or "all" in getproxies()
+    return httpx.URL(url).raw_host.decode()
+
+
+def _proxy(host: str = "") -> str:
+    """The proxy that leads to a host over https; nothing where there is none for it."""
+    from urllib.request import getproxies, proxy_bypass_environment  # type: ignore[attr-defined]
+
+    known = getproxies()
+    proxy = known.get("https") or known.get("all") or ""
+    if host and proxy_bypass_environment(host, known):
+        return ""
+    return proxy if "://" in proxy or not proxy else f"http://{proxy}"
 
 
 @functools.cache

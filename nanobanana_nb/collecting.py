@@ -28,6 +28,7 @@ from .errors import (
 from .incoming import Incoming
 from .ledger import Ledger
 from .metadata import MAX_LINEAGE, Drawn
+from .mirror import Mirror
 from .models import MODEL, Succeeded
 from .outcomes import Outcome
 from .pacing import DOWNLOAD_TRIES
@@ -49,7 +50,7 @@ class Collector:
     """Brings accepted tasks home. `wall` is Unix time.
 
     `forgetful` says that the API forgets its tasks when we end: it is our own sandbox. `embed` says
-    that pictures are stored with what they were drawn from in them.
+    that pictures are stored with what they were drawn from in them. `mirror` is told of each one.
     """
 
     client: Client
@@ -59,6 +60,7 @@ class Collector:
     callbacks: Callbacks
     forgetful: bool = False
     embed: bool = False
+    mirror: Mirror | None = None
     wall: Callable[[], float] = time.time
 
     async def bring_home(self, row: TaskRow, track: Tracker, *, mine: bool = False) -> Outcome:
@@ -189,6 +191,8 @@ class Collector:
             await self.ledger.move(row.id, "ready", lease=None)
             return Outcome(replace(row, state="ready"), warning=trouble)
         await self.ledger.stored(row.id, stored)
+        if self.mirror is not None:
+            self.mirror.catch_up()
         return Outcome(replace(row, state="stored"))
 
     async def _not_fetched(self, row: TaskRow, error: DownloadError) -> DownloadError:

@@ -56,7 +56,8 @@ class Card:
     `name` is what it is called in a batch, where that is not its number.
     `facts` may be shared by the pictures of a gallery; `price` and `file` are its own. `state` is
     the ledger's word; `attempt` is the id of a submit that may have been billed `price`.
-    `remarks` are quiet lines below the rest.
+    `remarks` are quiet lines below the rest. `task` is the API's id, where it may be needed once
+    the file is gone.
     """
 
     prompt: str
@@ -73,6 +74,7 @@ class Card:
     starred: bool = False
     remarks: tuple[str, ...] = ()
     name: str = ""
+    task: str = ""
 
     @property
     def place(self) -> str:
@@ -89,7 +91,8 @@ class Card:
             what = "" if self.state == "failed" else standing(self.state)
             return f"{dotted(shown, what)}: {dotted(clean(self.problem, 400), *self.remarks)}"
         star = "★" if self.starred else ""
-        return dotted(shown, star, *self.facts, self.price, self.place, *self.remarks)
+        task = tasks((self.task,))
+        return dotted(shown, star, *self.facts, self.price, self.place, *self.remarks, task)
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,8 @@ class Progress:
 
     `expected` is seconds for one picture; `price` is US dollars for all, `spent` what of it was
     billed so far, `money` is said behind them when it is not real money. `counts` is how many are
-    in each state, `landed` are the numbers of the latest pictures. `items` goes on changing.
+    in each state, `landed` are the numbers of the latest pictures, `accepted` the API's ids of the
+    tasks that it has taken. `items` goes on changing.
     """
 
     items: Sequence[Item]
@@ -122,6 +126,7 @@ class Progress:
     sent: float = 0.0
     counts: Mapping[str, int] = field(default_factory=dict)
     landed: tuple[int, ...] = ()
+    accepted: tuple[str, ...] = ()
     preview: Callable[[Path], bytes] | None = field(default=None, compare=False)
 
     def count(self, *states: str) -> int:
@@ -152,11 +157,12 @@ NOT_OVER: Final = ("queued", "sending", "submitted", "parked", "ready", "fetchin
 
 @dataclass(frozen=True)
 class Summary:
-    """A progress at one moment, in words. `fraction` is 0 to 1."""
+    """A progress at one moment, in words. `fraction` is 0 to 1, `accepted` are the API's ids."""
 
     what: str
     facts: tuple[str, ...] = field(default=())
     fraction: float = 0.0
+    accepted: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
@@ -187,7 +193,7 @@ def summarise(progress: Progress, now: float) -> Summary:
     # Time tells most of it; the last tenth is kept for what takes longer than expected.
     by_time = min(0.9, 0.9 * elapsed / (elapsed + left)) if elapsed + left else 0.9
     by_count = ended / len(progress.items) if progress.items else 1.0
-    return Summary(what, tuple(facts), max(by_time, by_count))
+    return Summary(what, tuple(facts), max(by_time, by_count), progress.accepted)
 
 
 def _left(progress: Progress, now: float) -> float:
@@ -218,7 +224,11 @@ def _until(seconds: float) -> str:
 
 
 def progress_card(summary: Summary, tiles: Sequence[tuple[int, bytes]] = ()) -> Bundle:
-    """The progress of a waiting cell: a line, a bar, and the latest pictures by their numbers."""
+    """The progress of a waiting cell: a line, a bar, and the latest pictures by their numbers.
+
+    The ids stand there from the first moment: a notebook keeps what it shows, and a machine that
+    is lent may end before the pictures come.
+    """
     percent = round(100 * summary.fraction)
     bar = (
         f'<div role="progressbar" aria-label="{escape(summary.what)}" aria-valuenow="{percent}" '
@@ -234,9 +244,28 @@ def progress_card(summary: Summary, tiles: Sequence[tuple[int, bytes]] = ()) -> 
     strip = f'<div style="display:flex;flex-wrap:wrap;gap:6px;margin-top:8px">{landed}</div>'
     body = (
         f'<div {ROOT} style="max-width:{_STRIP if tiles else 512}px;{SMALL}">{line}{bar}'
-        f"{strip if tiles else ''}</div>"
+        f"{strip if tiles else ''}{tasks_line(summary.accepted)}</div>"
     )
-    return {"text/html": body, "text/plain": summary.text}
+    text = " · ".join(filter(None, (summary.text, tasks(summary.accepted))))
+    return {"text/html": body, "text/plain": text}
+
+
+def tasks(ids: Sequence[str]) -> str:
+    """`task a1b2`, or `tasks a1b2, c3d4`."""
+    named = ", ".join(clean(id_, 200) for id_ in ids if id_)
+    return f"task{'s' if len(ids) > 1 else ''} {named}" if named else ""
+
+
+def tasks_line(ids: Sequence[str], margin: int = 6) -> str:
+    """The ids of tasks, to copy, as HTML: several fold away."""
+    size = f"font-family:monospace;font-size:11px;margin-top:{margin}px"
+    mono = f"{FAINT};{size};overflow-wrap:anywhere"
+    if len(ids) > 1:
+        # The classic Notebook takes the triangle away that says that it opens.
+        top = f'<summary style="display:list-item;cursor:pointer">{len(ids)} task ids</summary>'
+        body = f"<details>{top}{escape(tasks(ids), 100_000)}</details>"
+        return f'<div style="{mono}">{body}</div>'
+    return f'<div style="{mono}">{escape(tasks(ids), 300)}</div>' if ids else ""
 
 
 def _tile(number: int, preview: bytes) -> str:
@@ -296,6 +325,7 @@ def picture_card(card: Card, fallback: bytes = b"") -> Bundle:
             f"<div>{_star(card)}{escape(card.prompt, 160)}</div>"
             f'<div style="opacity:.72">{escape(dotted(*card.facts, card.price))}</div>'
             f'<div style="opacity:.72;{mono}">{escape(card.place)}</div>{_quiet(card.remarks)}'
+            f"{tasks_line(list(filter(None, [card.task])), margin=0)}"
         )
         body = _figure(card, 512, caption)
     bundle: Bundle = {
@@ -327,8 +357,9 @@ def gallery_card(
     grid = f'<div style="display:grid;{columns};gap:12px;align-items:start">{cells}</div>'
     top = top_line(headline, dotted(*shared, price, folder))
     left_out = _quiet([more] if more else [], margin=8)
+    body = f"{top}{grid if cells else ''}{left_out}{notes(cards)}{task_ids(cards)}"
     bundle: Bundle = {
-        "text/html": f"<div {ROOT}>{top}{grid if cells else ''}{left_out}{notes(cards)}</div>",
+        "text/html": f"<div {ROOT}>{body}</div>",
         "text/plain": "\n".join((dotted(headline, price), *gallery_lines(cards, more))),
     }
     if sheet:
@@ -350,6 +381,11 @@ def notes(cards: Sequence[tuple[int, Card]]) -> str:
         f'<div style="max-width:640px;margin-top:8px">{_gap(numbers, alike)}</div>'
         for numbers, alike in _alike(cards)
     )
+
+
+def task_ids(cards: Sequence[tuple[int, Card]]) -> str:
+    """What stands at the end of several pictures, as HTML: whose tasks they are, once each."""
+    return tasks_line([*dict.fromkeys(card.task for _, card in cards if card.task)])
 
 
 def widget_view(model_id: str, without: str) -> Bundle:

@@ -22,10 +22,11 @@ from . import accounting, links, pictures, presets, recalling, tokens
 from .client import Client
 from .display import money
 from .errors import ConfigError, NanoBananaError, RequestError
+from .keys import KEY_NAME, KEYRING_SERVICE
 from .models import PRICE
 from .results import short_path
 from .rows import Spent
-from .settings import KEY_NAME, Settings
+from .settings import Settings
 from .telling import dollars, here
 from .workshop import home_of, is_sandboxed, key_of
 
@@ -41,6 +42,7 @@ SECTIONS: Final = (
 )
 _CONFIGURED, _REACHABLE, _PENDING, _COST = SECTIONS
 _EXTRAS: Final = {
+    "keyring": ("keyring",),
     "lab": ("anywidget",),
     "nest": ("nest-asyncio",),
     "publish": ("s3fs",),
@@ -135,6 +137,8 @@ def _settings(settings: Settings, home: Settings) -> Iterator[Check]:
     yield _room(home.pictures)
     yield Check(_CONFIGURED, "API", "ok", links.bare(settings.base_url), settings.base_url)
     yield _key(settings)
+    for remark in settings.found.remarks:
+        yield Check(_CONFIGURED, "key", "note", here(remark), remark.source)
     yield _sandbox(settings)
     yield _budget(settings)
     yield _callback(settings)
@@ -176,11 +180,14 @@ def _room(folder: Path) -> Check:
 
 def _key(settings: Settings) -> Check:
     if settings.api_key is not None:
-        told = f"set, from the environment ({KEY_NAME})"
-        return Check(_CONFIGURED, "key", "ok", told, "environment")
+        source = settings.found.source
+        told = f"set, from {source}" + (f" ({KEY_NAME})" if source == "the environment" else "")
+        return Check(_CONFIGURED, "key", "ok", told, source.removeprefix("the "))
     if is_sandboxed(settings) or key_of(settings):
         return Check(_CONFIGURED, "key", "ok", "not set; a sandbox takes any")
     how = f"not set: export {KEY_NAME}=... (nb.login() keeps one for its own kernel only)"
+    if _version("keyring"):
+        how += f", or keyring set {KEYRING_SERVICE} {KEY_NAME}"
     return Check(_CONFIGURED, "key", "wrong", how)
 
 

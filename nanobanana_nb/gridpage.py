@@ -126,7 +126,7 @@ def grid_card(
     shared, folder = display.in_common(cards)
     top = display.top_line(headline, dotted(*layout.fixed, *shared, price, folder))
     text = (dotted(headline, *layout.fixed, price), *display.gallery_lines(cards))
-    body = f"{top}{_tables(layout, cells)}{display.notes(cards)}"
+    body = f"{top}{_tables(layout, cells)}{display.notes(cards)}{display.task_ids(cards)}"
     bundle: display.Bundle = {
         "text/html": f"<div {ROOT}>{_PRINT}{body}</div>",
         "text/plain": "\n".join(text),

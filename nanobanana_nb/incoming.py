@@ -6,6 +6,7 @@ Temporary files have names of their own, so that what a kill leaves can be told 
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import re
@@ -70,7 +71,7 @@ class Incoming:
         if self._part is None or self._folder != folder or not self._part.exists():
             return None
         if self._file is not None:
-            os.fsync(self._file.fileno())
+            _sync(self._file)
             self._file.close()  # Windows renames no open file
             self._file = None
         return self._part
@@ -114,7 +115,7 @@ def written(folder: Path, data: bytes, mode: int = 0o666) -> Iterator[Path]:
     try:
         with _made(part, mode) as file:
             _write(file, data)
-            os.fsync(file.fileno())
+            _sync(file)
         yield part
     finally:
         with contextlib.suppress(OSError):
@@ -145,6 +146,15 @@ def _made(part: Path, mode: int) -> io.FileIO:
     """A new file, never through a link; unbuffered, so that a full disk is noticed at once."""
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     return os.fdopen(os.open(part, flags, mode), "w+b", buffering=0)
+
+
+def _sync(file: io.FileIO) -> None:
+    """Have it on the disk, where the file system knows of that; some mounted ones do not."""
+    try:
+        os.fsync(file.fileno())
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
+            raise
 
 
 def _write(file: io.FileIO, data: bytes) -> None:

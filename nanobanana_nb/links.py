@@ -6,6 +6,8 @@ Pure text and address rules; resolving names is the client's work (design, "Link
 from __future__ import annotations
 
 import ipaddress
+import re
+import unicodedata
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
@@ -15,6 +17,17 @@ _PRIVATE_NAMES: Final = frozenset(
     {"arpa", "corp", "example", "home", "internal", "invalid", "lan", "local", "localhost", "test"}
 )
 """Last parts of names that are known in a private network or nowhere."""
+_UNICAST: Final = ipaddress.ip_network("2000::/3")
+"""All of IPv6 that is given out to the public internet."""
+_NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
+"""How a network of IPv6 alone writes the addresses of IPv4."""
+_NOT_PUBLIC: Final = tuple(
+    ipaddress.ip_network(block)
+    for block in ("192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32", "2001::/23", "3fff::/20")
+)
+"""Special blocks that not every Python's `is_global` knows of, and the address under which Azure
+tells its machines of themselves."""
+_NUMBER: Final = re.compile(r"\d+|0x[0-9a-f]*")
 
 
 def split(url: str) -> SplitResult:
@@ -49,10 +62,26 @@ def is_loopback(host: str | None) -> bool:
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address belongs to the public internet."""
+    """Whether an IP address belongs to the public internet; one that leads on to an address of
+    IPv4 does where that does."""
     ip = ipaddress.ip_address(address)
-    mapped = getattr(ip, "ipv4_mapped", None)
-    return (mapped or ip).is_global and not ip.is_multicast
+    if isinstance(ip, ipaddress.IPv6Address):
+        inner = ip.ipv4_mapped or ip.sixtofour
+        if ip in _NAT64:
+            inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+        if inner is None and ip not in _UNICAST:
+            return False
+        ip = inner or ip
+    return ip.is_global and not ip.is_multicast and not any(ip in block for block in _NOT_PUBLIC)
+
+
+def may_be_public(host: str) -> bool:
+    """Whether a host that somebody else will resolve, a proxy, may be one of the public internet:
+    not an address of a private network, nor a name of one."""
+    try:
+        return is_public(host)
+    except ValueError:
+        return _is_public_name(host)
 
 
 def check(url: str, *, loopback_allowed: bool) -> SplitResult:
@@ -66,6 +95,11 @@ def check(url: str, *, loopback_allowed: bool) -> SplitResult:
         raise RequestError(
             f"{shorten(bare(url))!r} is on a private network, where the API cannot fetch it; "
             "give a public link."
+        )
+    if _is_odd_number(parts.hostname or ""):
+        raise RequestError(
+            f"{shorten(bare(url))!r} is an address in a spelling that hides where it leads; give a "
+            "plain link."
         )
     return parts
 
@@ -96,7 +130,7 @@ def check_callback(url: str, *, loopback_allowed: bool) -> str:
 
 def _is_public_name(host: str) -> bool:
     """Whether a name may be known to all: not that of a private network, and no bare number."""
-    labels = host.rstrip(".").lower().split(".")
+    labels = _plain(host).split(".")
     top = labels[-1]
     return len(labels) > 1 and all(labels) and top[0].isalpha() and top not in _PRIVATE_NAMES
 
@@ -106,6 +140,21 @@ def _is_private_literal(host: str) -> bool:
         return not is_public(host)
     except ValueError:
         return False
+
+
+def _is_odd_number(host: str) -> bool:
+    """Whether it is an address that resolvers understand and `ipaddress` does not: `127.1`,
+    `0x7f.1`, `2130706433`, or one with foreign digits or dots."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return bool(_NUMBER.fullmatch(_plain(host).rpartition(".")[2]))
+    return False
+
+
+def _plain(host: str) -> str:
+    """The host as resolvers read it: letters, digits and dots have several forms."""
+    return unicodedata.normalize("NFKC", host).replace("\u3002", ".").rstrip(".").lower()
 
 
 def shorten(text: str, length: int = 80) -> str:

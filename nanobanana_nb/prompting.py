@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from .errors import RequestError
+from .keys import HOW_TO_SET_THE_KEY, KEY_OPTIONS
 
 
 @dataclass(frozen=True)
@@ -209,6 +210,11 @@ def _option(name: str, options: Sequence[Option]) -> Option | None:
 
 
 def _unknown(name: str, options: Sequence[Option]) -> RequestError:
+    if name.lower() in KEY_OPTIONS:
+        return RequestError(
+            f"{name} is not an option, for a cell is saved with all that is typed into it; nothing "
+            f"was sent. {HOW_TO_SET_THE_KEY}, and take the key out of this cell."
+        )
     known = list(_by_name(options))
     beginning = name[:3] if name.startswith("--") else name[:2]
     near = [o for o in known if o.startswith(beginning)] or difflib.get_close_matches(name, known)

@@ -105,7 +105,9 @@ def read_submit(answer: Answer, *, resend: bool = True) -> str:
     if _may_be_billed(answer.status, said, resend):
         words = _quoted(_words(answer, envelope))
         if status < 300:
-            raise maybe_billed(f"the API's answer held no task id.{words}", answer.status)
+            odd = _text(_data(envelope).get("taskId"), 80)
+            held = f"a task id that cannot be one, “{odd}”" if odd else "no task id"
+            raise maybe_billed(f"the API's answer held {held}.{words}", answer.status)
         remedy = HTTP_STATUS.get(status)
         what = remedy.what if remedy else f"HTTP {status}."
         raise maybe_billed(f"{what}{words} {CALLBACK_MODE}", status)

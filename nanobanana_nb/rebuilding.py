@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Final, TypeVar
 
 from .errors import LedgerError
 from .ledger import Ledger
 from .rows import PictureRow, TaskRow
 from .sidecars import BrokenSidecar, Sidecar, read_sidecars
+
+T = TypeVar("T")
+
+PATIENCE: Final = 30.0
+"""Seconds that another thread waits for the ledger."""
 
 
 @dataclass(frozen=True)
@@ -32,17 +39,40 @@ async def rebuild(file: Path, folders: Iterable[Path]) -> Rebuilt:
     """
     damaged = _set_aside(file)
     found = [one for folder in folders for one in read_sidecars(folder)]
-    tasks: dict[str, dict[int, Sidecar]] = defaultdict(dict)
-    for one in found:
-        if isinstance(one, Sidecar):
-            tasks[one.id].setdefault(one.position, one)
     ledger = Ledger(file)
     try:
-        added = [await ledger.restore(_row(list(of.values()))) for of in tasks.values()]
+        added = await restore(ledger, [one for one in found if isinstance(one, Sidecar)])
     finally:
         ledger.close()
     broken = tuple(one for one in found if isinstance(one, BrokenSidecar) and one.why != "foreign")
     return Rebuilt(sum(added), len(added) - sum(added), broken, damaged)
+
+
+async def restore(ledger: Ledger, found: Iterable[Sidecar]) -> list[bool]:
+    """Note the tasks that these are of; for each, whether it was not known yet."""
+    tasks: dict[str, dict[int, Sidecar]] = defaultdict(dict)
+    for one in found:
+        tasks[one.id].setdefault(one.position, one)
+    return [await ledger.restore(_row(list(of.values()))) for of in tasks.values()]
+
+
+class Memory:
+    """A ledger as another thread sees it; `loop` is the one that it is used on."""
+
+    def __init__(self, ledger: Ledger, loop: asyncio.AbstractEventLoop) -> None:
+        self._ledger = ledger
+        self._loop = loop
+
+    def knows(self, id: str) -> bool:  # noqa: A002
+        """Whether there is such a task."""
+        return self._done(self._ledger.get(id)) is not None
+
+    def note(self, found: Iterable[Sidecar]) -> int:
+        """Note the tasks that these are of; how many were not known yet."""
+        return sum(self._done(restore(self._ledger, found)))
+
+    def _done(self, asked: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(asked, self._loop).result(PATIENCE)
 
 
 def _set_aside(file: Path) -> Path | None:

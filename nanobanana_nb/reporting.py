@@ -15,6 +15,8 @@ from .portal import Job, current_job
 
 _NAMED: Final = 12
 """Tasks that are called by their ids."""
+MANY: Final = 200
+"""Accepted tasks from which on those that are over are not named any more."""
 LANDED: Final = 16
 """Pictures that are shown while others are awaited: the latest."""
 
@@ -39,6 +41,7 @@ class Report:
         self._items = [display.Item()] * count
         self._counts = Counter(queued=count)
         self._landed: deque[int] = deque(maxlen=LANDED)
+        self._accepted: dict[int, str] = {}
         price = PRICE * (count if new is None else new)
         self._expected = expected
         self._progress = display.Progress(
@@ -63,13 +66,17 @@ class Report:
             more = {"sent": time.monotonic(), "spent": self._progress.spent + PRICE}
         if after.file and not before.file:
             self._landed.append(number)
+        if after.task_id:
+            self._accepted[number] = after.task_id
+            if len(self._accepted) > MANY and after.state not in display.NOT_OVER:
+                del self._accepted[number]
         self._tell(**more)
 
     def _tell(self, **more: Any) -> None:
         """The items are not copied: of ten thousand, that would cost more than all else."""
-        counts, landed = dict(self._counts), tuple(self._landed)
-        more["expected"] = self._expected()
-        self._progress = replace(self._progress, counts=counts, landed=landed, **more)
+        more |= {"counts": dict(self._counts), "landed": tuple(self._landed)}
+        more |= {"accepted": tuple(self._accepted.values()), "expected": self._expected()}
+        self._progress = replace(self._progress, **more)
         self._job.report(self._progress)
 
 

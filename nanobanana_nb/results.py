@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, overload
 
 from . import display, pictures, previews
 from .errors import DownloadError, NanoBananaError, RequestError, SubmitUnknown, WaitTimeout
+from .keys import in_colab
 from .metadata import SANDBOX, Drawn
 from .models import MODEL, PRICE, ImageRequest
 from .rows import PictureRow, TaskRow
@@ -271,6 +272,8 @@ class Generation:
             picture.path.name,
             starred=self.starred,
             remarks=self._remarks(),
+            # Colab's machines end with their files; by its id a picture comes back for a day.
+            task=self.task_id if in_colab() and not self.sandbox else "",
         )
 
     def _gap(self) -> display.Card:

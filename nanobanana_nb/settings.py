@@ -1,28 +1,23 @@
-"""Settings and where they come from; the only reader of the environment and of Colab Secrets."""
+"""Settings and where they come from; with `keys` the only reader of the environment."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import secrets
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Any, Final, Literal, NoReturn
+from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 import platformdirs
 
-from . import links
+from . import keys, links
 from .errors import ConfigError, RequestError
+from .keys import Found, Secret
 
-KEY_NAME: Final = "APIXO_API_KEY"
 BASE_URL: Final = "https://api.apixo.ai"
-HOW_TO_SET_THE_KEY: Final = (
-    f"Set the environment variable {KEY_NAME} (in Colab: a Secret of that name), or call nb.login()"
-)
 _TEXTS: Final = {
     "APIXO_BASE_URL": "base_url",
     "NANOBANANA_SANDBOX": "sandbox",
@@ -30,42 +25,10 @@ _TEXTS: Final = {
     "NANOBANANA_CALLBACK_URL": "callback_url",
 }
 """Variables of the environment whose text is taken as it is."""
+DRIVE: Final = Path("/content/drive/MyDrive/nanobanana")
+"""Where copies go in Colab, unless something else is said: there a Drive is mounted."""
+_NO: Final = ("", "0", "false", "no", "off")
 SandboxMode = Literal["auto", "always", "never"]
-
-
-class Secret:
-    """An API key that never prints, never pickles and is read only by `reveal()`."""
-
-    __slots__ = ("_value",)
-
-    def __init__(self, value: str) -> None:
-        if not value or not value.isascii() or not value.isprintable() or set(value) & set(" '\""):
-            raise ConfigError(
-                "The API key is empty or holds a blank, line break, quote or foreign character; "
-                "copy just the key, without quotes or 'Bearer'."
-            )
-        self._value = value
-
-    def reveal(self) -> str:
-        """The key itself, for the Authorization header and nothing else."""
-        return self._value
-
-    @property
-    def account(self) -> str:
-        """A short one-way mark of the key, by which tasks of one account are told from others'."""
-        return hashlib.sha256(f"nanobanana_nb {self._value}".encode()).hexdigest()[:12]
-
-    def __repr__(self) -> str:
-        return "Secret(***)"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and other._value == self._value
-
-    def __hash__(self) -> int:
-        return hash(self._value)
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("an API key cannot be pickled")
 
 
 @dataclass(frozen=True)
@@ -87,7 +50,9 @@ class Settings:
     link, or `module:function`. `callback_url` is the public https address at which `nanobanana
     listen` is reached: with it the API is asked to call when a task has ended, and looking is only
     for when it does not. `styles` is the file of named styles. `embed` puts prompt and
-    settings into the pictures themselves.
+    settings into the pictures themselves. `mirror` is a folder for copies of all pictures, inside
+    one that is there, such as a mounted drive's: in Colab that of the user's Drive. `found` says
+    which source gave the key, and why others gave none.
     """
 
     api_key: Secret | None = None
@@ -108,9 +73,12 @@ class Settings:
     callback_url: str = ""
     styles: Path | None = None
     embed: bool = False
+    mirror: Path | None = None
+    found: Found = field(default=Found(), repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "base_url", _checked_base_url(self.base_url))
+        self._check_key()
         object.__setattr__(self, "callback_url", self._checked_callback_url())
         if self.sandbox not in ("auto", "always", "never"):
             raise ConfigError(f"NANOBANANA_SANDBOX is {self.sandbox!r}; use auto, always or never.")
@@ -126,10 +94,45 @@ class Settings:
 
     @classmethod
     def load(cls, **given: Any) -> Settings:
-        """Settings from the arguments, else the environment, else Colab Secrets, else defaults."""
-        if isinstance(given.get("api_key"), str):
-            given["api_key"] = Secret(given["api_key"])
+        """Settings from the arguments, else the environment, else defaults; the key may also be
+        one of Colab Secrets or of the keyring."""
+        return cls._loaded(given, Found())
+
+    def loaded_again(self) -> Settings:
+        """As `load()`; but a source that kept us waiting for nothing is not asked again, and a key
+        that was stored somewhere is not looked for again."""
+        return self._loaded({}, self.found)
+
+    @classmethod
+    def _loaded(cls, given: dict[str, Any], before: Found) -> Settings:
+        if "api_key" not in given:
+            settings = cls(**(_from_environment() | given))
+            found = settings._look_for_key(before)
+            return replace(settings, api_key=found.key, found=found)
+        if isinstance(given["api_key"], str):
+            given["api_key"] = Secret(given.pop("api_key"))
         return cls(**(_from_environment() | given))
+
+    def _look_for_key(self, before: Found) -> Found:
+        """A key that is stored belongs to the default API: no other one is given it."""
+        found = keys.in_environment()
+        if found.key is not None or self.sandbox == "always":
+            return found
+        if self.base_url != BASE_URL:
+            return keys.not_asked(self.base_url)
+        return keys.in_stores(before)
+
+    def _check_key(self) -> None:
+        if isinstance(self.api_key, str):  # it would show
+            object.__setattr__(self, "api_key", Secret(self.api_key))
+        if self.api_key is not self.found.key:
+            source: keys.Source = "" if self.api_key is None else "an argument"
+            object.__setattr__(self, "found", Found(self.api_key, source))
+        if self.found.source in keys.STORES and self.base_url != BASE_URL:
+            raise ConfigError(
+                f"The key in {self.found.source} is for {BASE_URL} only, so nothing is sent to "
+                f"{self.base_url}; give api_key as well."
+            )
 
     def _checked_callback_url(self) -> str:
         if not self.callback_url:
@@ -145,19 +148,22 @@ class Settings:
         """The file of the ledger."""
         return self.home / "ledger.sqlite3"
 
-    def with_key(self, key: str) -> Settings:
-        """The same settings with another key."""
-        return replace(self, api_key=Secret(key))
+    @property
+    def without_key(self) -> str:
+        """What to say where there is no key: how to set one, and what the sources said."""
+        told = (f"There is no API key. {keys.HOW_TO_SET_THE_KEY}.", *self.found.remarks)
+        return " ".join(map(str, told))
 
     def refreshed(self) -> Settings:
-        """The same with what the environment says by now of publishing, styles and embedding."""
+        """The same with what the environment says by now of publishing, styles, embedding and the
+        mirror."""
         return replace(self, **_late())
 
     def check_writable(self) -> None:
         """Raises `ConfigError` unless ledger and pictures have a place that can be written."""
         for folder in (self.home, self.pictures):
             try:
-                folder.mkdir(parents=True, exist_ok=True)
+                _make_folder(folder, private=folder == self.home)
                 probe = folder / f".write-test-{secrets.token_hex(4)}"
                 probe.touch()
                 probe.unlink()
@@ -169,31 +175,37 @@ class Settings:
 
 
 def _from_environment() -> dict[str, Any]:
-    env = os.environ
-    found: dict[str, Any] = {}
-    if key := env.get(KEY_NAME) or _colab_secret():
-        found["api_key"] = Secret(key)
-    found |= {field: env[name] for name, field in _TEXTS.items() if env.get(name)}
-    if home := env.get("NANOBANANA_HOME"):
+    # No variable ever holds the whole environment: a traceback may show what stands in variables.
+    found: dict[str, Any] = {
+        field: os.environ[name] for name, field in _TEXTS.items() if os.environ.get(name)
+    }
+    if home := os.environ.get("NANOBANANA_HOME"):
         found["home"] = Path(home).expanduser()
         found["pictures"] = found["home"] / "pictures"
     found |= _late()
     for name in ("first_poll", "poll_interval"):
-        if text := env.get(f"NANOBANANA_{name.upper()}"):
+        if text := os.environ.get(f"NANOBANANA_{name.upper()}"):
             found[name] = _seconds(name, text)
     return found
 
 
 def _late() -> dict[str, Any]:
     """What people come to set in the notebook, where they first need it."""
-    env = os.environ
-    styles, embed = env.get("NANOBANANA_STYLES"), env.get("NANOBANANA_EMBED", "")
+    styles, embed = os.environ.get("NANOBANANA_STYLES"), os.environ.get("NANOBANANA_EMBED", "")
     return {
-        "publish": env.get("NANOBANANA_PUBLISH") or None,
-        "publish_base": env.get("NANOBANANA_PUBLISH_BASE", ""),
+        "publish": os.environ.get("NANOBANANA_PUBLISH") or None,
+        "publish_base": os.environ.get("NANOBANANA_PUBLISH_BASE", ""),
         "styles": Path(styles).expanduser() if styles else None,
-        "embed": embed.strip().lower() not in ("", "0", "false", "no", "off"),
+        "embed": embed.strip().lower() not in _NO,
+        "mirror": _mirror(os.environ.get("NANOBANANA_MIRROR")),
     }
+
+
+def _mirror(said: str | None) -> Path | None:
+    """The folder for copies that was said, where there is one; else the Drive's, in Colab."""
+    if said is None:
+        return DRIVE if keys.in_colab() else None
+    return None if said.strip().lower() in _NO else Path(said.strip()).expanduser().absolute()
 
 
 def read_budget(value: Any) -> Decimal | None:
@@ -220,21 +232,13 @@ def _seconds(name: str, text: str) -> float:
         ) from None
 
 
-def in_colab() -> bool:
-    """Whether this is a notebook of Google Colab."""
-    return "google.colab" in sys.modules
-
-
-def _colab_secret() -> str | None:
-    """The key from Colab's Secrets, where there are any; asking may take 10 s without a browser."""
-    if not in_colab():
-        return None
-    from google.colab import userdata
-
-    try:
-        return str(userdata.get(KEY_NAME))
-    except Exception:  # noqa: BLE001 - Colab's three error types share no base class
-        return None
+def _make_folder(folder: Path, *, private: bool) -> None:
+    """The folder, with all that it lies in; what is made anew is for this user alone if private."""
+    if folder.is_dir():
+        return
+    if private and not folder.parent.is_dir():
+        _make_folder(folder.parent, private=True)
+    folder.mkdir(mode=0o700 if private else 0o777, parents=True, exist_ok=True)
 
 
 def _checked_base_url(url: str) -> str:

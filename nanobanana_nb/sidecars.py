@@ -23,6 +23,8 @@ from .models import ImageRequest
 FORMAT: Final = 1
 MAX_BYTES: Final = 1_000_000
 """Bytes; of a larger file nothing is read."""
+MAX_PICTURE: Final = 100_000_000
+"""Bytes; a file that is said to be larger is none of ours, and is not read to the end."""
 PICTURES: Final = (".png", ".jpg", ".webp")
 _YEAR_9999: Final = 253_402_300_800
 
@@ -110,12 +112,12 @@ def read_sidecars(folder: Path, id: str = "") -> Iterator[Sidecar | BrokenSideca
         yield read_sidecar(folder / name)
 
 
-def read_sidecar(file: Path) -> Sidecar | BrokenSidecar:
-    """One sidecar, if its picture is there as it was stored."""
+def read_sidecar(file: Path, *, whole: bool = True) -> Sidecar | BrokenSidecar:
+    """One sidecar, if its picture is there as it was stored; unless `whole`, as large as that."""
     sidecar = None
     try:
         sidecar = _sidecar(_loads(_text(file)), file.parent)
-        _check_picture(sidecar)
+        _check_picture(sidecar, whole=whole)
     except _BrokenError as broken:
         return BrokenSidecar(file, broken.why, sidecar)
     return sidecar
@@ -178,7 +180,7 @@ def _sidecar(found: Mapping[str, Any], folder: Path) -> Sidecar:
     sidecar = Sidecar(
         file=folder / name,
         sha256=_text_of(found, "sha256"),
-        size=_whole(found, "size", 1, 2**40),
+        size=_whole(found, "size", 1, MAX_PICTURE),
         width=_whole(found, "width", 1, 10**6),
         height=_whole(found, "height", 1, 10**6),
         id=_text_of(found, "id"),
@@ -200,10 +202,10 @@ def _sidecar(found: Mapping[str, Any], folder: Path) -> Sidecar:
     return sidecar
 
 
-def _check_picture(sidecar: Sidecar) -> None:
+def _check_picture(sidecar: Sidecar, *, whole: bool) -> None:
     try:
         same_size = _plain_size(sidecar.file) == sidecar.size
-        if same_size and _sha256(sidecar.file) == sidecar.sha256:
+        if same_size and (not whole or _sha256(sidecar.file) == sidecar.sha256):
             return
     except FileNotFoundError:
         raise _BrokenError("no picture") from None

@@ -33,6 +33,7 @@ from .cells import Cell
 from .entries import Entry, raise_for, read
 from .errors import NanoBananaError, RequestError, Stopped
 from .grids import Grid
+from .keys import HOW_TO_SET_THE_KEY
 from .models import PRICE, ImageRequest
 from .ordering import Wanted
 from .plans import Plan
@@ -42,7 +43,7 @@ from .references import Look
 from .results import Gallery, Generation
 from .rows import Spent
 from .screen import Screen
-from .settings import HOW_TO_SET_THE_KEY, Settings, read_budget
+from .settings import Settings, read_budget
 from .stylebook import StyleBook
 from .tasks import Order, Terms
 from .workshop import Workshop, home_of, is_sandboxed, schedule_of, store_of
@@ -124,6 +125,12 @@ class Studio:
     def sandboxed(self) -> bool:
         """Whether the offline sandbox draws: when told to, or in IPython without a key."""
         return is_sandboxed(self.settings)
+
+    @property
+    def sandbox_notice(self) -> str:
+        """What to say where the sandbox draws, and why there is no key; else nothing."""
+        remarks = self.settings.found.remarks
+        return " ".join([SANDBOX_NOTICE, *map(str, remarks)]) if self.sandboxed else ""
 
     @property
     def budget(self) -> Decimal | None:
@@ -441,10 +448,13 @@ class Studio:
             self._portal.start(self._recover())
 
     def news(self) -> str:
-        """What came back in the background since this was last asked, in one line, or nothing."""
+        """What came back in the background since this was last asked, and what is wrong with the
+        mirror, in one line, or nothing."""
         if self._workshop is None:
             return ""
-        return accounting.news(self._workshop.runner.take_news())
+        mirror = self._workshop.mirror
+        came_back = accounting.news(self._workshop.runner.take_news())
+        return " ".join(filter(None, (came_back, mirror.take_news() if mirror else "")))
 
     def wait(self, coroutine: Coroutine[Any, Any, T], on: Screen | None = None) -> T:
         """Block for one of the methods above, showing its progress in the cell or terminal.
@@ -588,7 +598,7 @@ class Studio:
         async with self._opening:
             if self._workshop is None:
                 self._workshop = await asyncio.to_thread(self._opened)
-                self._workshop.runner.watch()
+                await self._workshop.begin()
             return self._workshop
 
     def _opened(self) -> Workshop:

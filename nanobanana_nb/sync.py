@@ -12,30 +12,32 @@ from typing import Any, Literal, Unpack, overload
 from . import plans, screen
 from .archive import History
 from .batches import Batch
-from .errors import NanoBananaError
+from .errors import ConfigError, NanoBananaError
 from .grids import Grid
+from .keys import KEY_NAME, Secret, in_colab
 from .results import Gallery, Generation
 from .screen import Screen
-from .settings import Settings, in_colab
-from .studio import SANDBOX_NOTICE, Options, Studio, check_options
+from .settings import Settings
+from .studio import Options, Studio, check_options
 from .stylebook import StyleBook
 
 _default: Studio | None = None
 _used = False
-_told = False
+_told = ""
 
 
 def default_studio(*, news: bool = True) -> Studio:
     """The studio behind the module-level verbs and the magics.
 
-    Says once if it is a sandbox, and with `news` what came back in the background.
+    Says once if it is a sandbox and why, and with `news` what came back in the background.
     """
     global _used, _told
     studio = current_studio()
     _used = True
-    if studio.sandboxed and not _told:
-        screen.say(SANDBOX_NOTICE, notice=True)
-    _told = studio.sandboxed
+    notice = studio.sandbox_notice
+    if notice and notice != _told:
+        screen.say(notice, notice=True)
+    _told = notice
     if news and (came_back := studio.news()):
         screen.say(came_back)
     return studio
@@ -60,9 +62,12 @@ def current_studio() -> Studio:
         _default = Studio()
         return _default
     known = _default.settings
-    settings = Settings.load() if _default.sandboxed or not _used else known.refreshed()
+    again = _default.sandboxed or not _used
+    settings = known.loaded_again() if again else known.refreshed()
     if settings != known:
         _default = _heir(settings)
+    else:
+        _default.settings = settings  # with what the sources of the key say by now
     return _default
 
 
@@ -189,6 +194,16 @@ def balance() -> Decimal:
 def login() -> None:
     """Ask for the API key and keep it for this kernel only; it is stored nowhere."""
     global _default, _used
+    _default = _heir(Settings.load(api_key=_typed()))
     _used = True  # so that the key that was given here is not looked for elsewhere again
-    _default = _heir(Settings.load().with_key(getpass.getpass("APIXO API key: ").strip()))
     screen.say("The key is kept for this kernel.")
+
+
+def _typed() -> Secret:
+    try:
+        return Secret(getpass.getpass("APIXO API key: ").strip())
+    except (EOFError, OSError, NotImplementedError):
+        raise ConfigError(
+            "nb.login() asks for the key, and here nobody can answer (as in nbconvert, papermill, "
+            f"or a script without a terminal). Set the environment variable {KEY_NAME} instead."
+        ) from None

@@ -14,10 +14,12 @@ from typing import Final
 
 from . import (
     accounting,
+    keys,
     links,
     outcomes,
     pictures,
     protocol,
+    rebuilding,
     recalling,
     sandbox,
     screen,
@@ -27,8 +29,10 @@ from .archive import Lineage
 from .callbacks import Callbacks
 from .client import Client
 from .collecting import Collector
-from .errors import NanoBananaError, RequestError, TaskNotFound
+from .errors import ConfigError, NanoBananaError, RequestError, TaskNotFound
+from .keys import Secret
 from .ledger import Ledger
+from .mirror import Mirror
 from .models import ImageRequest
 from .ordering import Ordering
 from .outcomes import Outcome
@@ -40,11 +44,15 @@ from .references import References
 from .results import Gallery, Maker
 from .rhythm import Rhythms
 from .rows import UNFINISHED, Account, TaskRow
-from .settings import Secret, Settings
+from .settings import DRIVE, Settings
 from .stylebook import StyleBook
 from .submitting import Submitter
 from .tasks import Order, TaskRunner, Terms
 
+READ_BACK: Final = 10.0
+"""Seconds that a new machine has to see what lies in the mirror, before it may draw that anew."""
+LAST_COPIES: Final = 3.0
+"""Seconds that copies have at the end; what is not copied by then is when the next one begins."""
 QUIET: Final = 1.0
 """Seconds after the last task before the balance is noted."""
 ANCESTORS: Final = 30
@@ -72,6 +80,8 @@ class Workshop:
         if self.sandboxed:
             self._sandbox = sandbox.Sandbox().start()
             base_url, key, self.account = self._sandbox.url, Secret("sandbox"), Account("sandbox")
+        if key is None:
+            raise ConfigError(settings.without_key)
         self.client = Client(
             key,
             base_url=base_url,
@@ -79,6 +89,7 @@ class Workshop:
             timeout=settings.timeout,
             resend=settings.resend,
         )
+        self._new_here = keys.in_colab() or not self.settings.ledger.exists()
         self.ledger = Ledger(self.settings.ledger)
         self.rhythms = Rhythms(
             self.client, self.ledger, self.account, fixed=self.sandboxed or is_fixed(settings)
@@ -91,6 +102,8 @@ class Workshop:
             self.account,
         )
         self._store = store_of(self.settings)
+        copies = mirror_of(settings)
+        self.mirror = Mirror(copies, self.settings.pictures) if copies else None
         self.runner = self._runner()
         publisher = Publisher(
             settings.publish,
@@ -120,13 +133,29 @@ class Workshop:
                 self.callbacks,
                 forgetful=self.sandboxed,
                 embed=self.settings.embed,
+                mirror=self.mirror,
             ),
             self.account,
             self._money,
         )
 
+    async def begin(self) -> None:
+        """Take up what other kernels have left, and on a new machine what other machines have:
+        that is known before anything is drawn, for it may be what a cell asks for."""
+        self.runner.watch()
+        if self.mirror is None:
+            return
+        if not self._new_here:
+            self.mirror.begin()
+            return
+        self.mirror.begin(rebuilding.Memory(self.ledger, asyncio.get_running_loop()))
+        await asyncio.wait([asyncio.wrap_future(self.mirror.looked)], timeout=READ_BACK)
+
     async def close(self) -> None:
-        """Let go of connections, file and sandbox."""
+        """Let go of connections, file and sandbox, once the last copies are made."""
+        if self.mirror is not None:
+            self.mirror.close()
+            await asyncio.wait([asyncio.wrap_future(self.mirror.ended)], timeout=LAST_COPIES)
         await self.client.aclose()
         self._store.close()
         self.ledger.close()
@@ -286,6 +315,14 @@ def home_of(settings: Settings) -> Settings:
     if not is_sandboxed(settings):
         return settings
     return replace(settings, home=settings.home / "sandbox", pictures=settings.pictures / "sandbox")
+
+
+def mirror_of(settings: Settings) -> Path | None:
+    """Where copies of the pictures go. The sandbox's are worth none, unless a folder was said."""
+    folder = settings.mirror
+    if folder is None or not is_sandboxed(settings):
+        return None if folder and folder.parent in settings.pictures.parents else folder
+    return None if folder == DRIVE else folder.with_name(f"{folder.name}-sandbox")
 
 
 def store_of(home: Settings) -> PictureStore:

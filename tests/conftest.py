@@ -11,11 +11,41 @@ import pytest
 
 from nanobanana_nb import Sandbox, Settings, Studio
 
+from .harness import nesting
 from .harness.desk import TAB, Desk
 from .harness.kernels import Kernel
 from .harness.stacks import colab_stack
 
 PROMPTS = Path(__file__).parents[2] / "shared" / "data" / "prompts.jsonl"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """What `make matrix` turns: whose kernels are tested, and what is done to their loop first."""
+    parser.addoption("--kernel-python", help="test kernels of this interpreter only")
+    parser.addoption(
+        "--nest", choices=nesting.WAYS, help="patch every kernel's loop, before or after us"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Kernels start as the command line asks."""
+    Kernel.start_up = nesting.start_up(config.getoption("--nest"))
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """What uses `python` is tested with the newest stack and Colab's, or with the one named."""
+    if "python" in metafunc.fixturenames:
+        named = metafunc.config.getoption("--kernel-python")
+        stacks = ["named"] if named else ["newest", "colab"]
+        metafunc.parametrize("python", stacks, indirect=True, scope="module")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What uses `python` is a kernel test; what a patch is known to break says so."""
+    for item in items:
+        if "python" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.kernel)
 
 
 @pytest.fixture(autouse=True)
@@ -25,6 +55,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         if name.startswith(("APIXO_", "NANOBANANA_")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("NANOBANANA_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
 
 
 @pytest.fixture
@@ -57,12 +88,15 @@ def studio(sandbox: Sandbox, tmp_path: Path) -> Iterator[Studio]:
     made.close()
 
 
-@pytest.fixture(scope="module", params=["newest", "colab"])
+@pytest.fixture(scope="module")
 def python(request: pytest.FixtureRequest) -> Path:
-    """This interpreter with the newest IPython, and that of Colab's stack, with IPython 7.34."""
+    """This interpreter with the newest IPython, and that of Colab's stack, with IPython 7.34; or
+    the one that `--kernel-python` names."""
     if request.param == "newest":
         return Path(sys.executable)
-    return colab_stack(Path(__file__).parents[1])
+    if request.param == "colab":
+        return colab_stack(Path(__file__).parents[1])
+    return Path(request.config.getoption("--kernel-python"))
 
 
 def drawing_at(url: str) -> dict[str, str | None]:

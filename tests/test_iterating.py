@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from nanobanana_nb import RequestError, Studio, sync
-from nanobanana_nb.settings import Secret
+from nanobanana_nb.keys import Secret
 
 from .harness.desk import Desk
 

@@ -12,8 +12,8 @@ PACKAGE = Path(__file__).parents[1] / "nanobanana_nb"
 
 # The table of CONTRIBUTING.md, from the ground up; a module may import from lower floors only.
 FLOORS = (
-    {"errors", "portal", "forecast", "admission", "lanes", "cells", "tokens"},
-    {"links", "pacing"},
+    {"errors", "forecast", "admission", "lanes", "cells", "tokens"},
+    {"links", "pacing", "keys", "portal"},
     {"settings", "models"},
     {
         "protocol",
@@ -31,7 +31,17 @@ FLOORS = (
     },
     {"markup", "waiting", "copying", "metadata", "plans", "sources", "voice", "hints"},
     {"display", "entries"},
-    {"client", "ledger", "pictures", "screen", "reporting", "tiles", "gridpage", "strips"},
+    {
+        "client",
+        "ledger",
+        "pictures",
+        "mirror",
+        "screen",
+        "reporting",
+        "tiles",
+        "gridpage",
+        "strips",
+    },
     {"results", "outcomes", "replay", "rebuilding", "preparing", "publishing", "gridsheet"},
     {"tables", "rhythm", "exits"},
     {"callbacks"},
@@ -51,7 +61,7 @@ FLOORS = (
     {"ordering"},
     {"workshop", "batchplans"},
     {"studio", "arguments", "doctor"},
-    {"sync", "shell"},
+    {"sync", "shell", "nest"},
     {"magics", "panel", "webhook"},
     {"cli"},
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -16,12 +17,16 @@ import pytest
 from nbclient import NotebookClient
 
 from .front_ends.quickstart import FAILURE, PICTURES, QUICKSTART
+from .harness.colab import colab_environment
 from .harness.environment import child_environment
+from .harness.stacks import colab_stack
 
 REPOSITORY = Path(__file__).parents[1]
 ITERATE = REPOSITORY / "notebooks" / "iterate.ipynb"
+COLAB = REPOSITORY / "notebooks" / "colab.ipynb"
+NOTEBOOKS = (QUICKSTART, ITERATE, COLAB)
 PROMPTS = [prompt for prompts in PICTURES for prompt in prompts]
-TIMEOUT = 180
+TIMEOUT = 300
 FORMS = (
     "%nanobanana {}",
     "x = %nanobanana {}",
@@ -69,7 +74,7 @@ def run(folder: Path, *command: str) -> Run:
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
     """The notebooks run by several programs, side by side: each mostly waits."""
-    names = ("html", "papermill", "nbval", "tour", "nbval-tour")
+    names = ("html", "papermill", "nbval", "tour", "nbval-tour", "colab")
     folders = {name: tmp_path_factory.mktemp(name) for name in names}
     notebook, tour = str(QUICKSTART), str(ITERATE)
     commands = {
@@ -81,6 +86,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
         "nbval": ("pytest", "-p", "no:cacheprovider", "--nbval-lax", notebook),
         "tour": ("papermill", tour, str(folders["tour"] / "done.ipynb")),
         "nbval-tour": ("pytest", "-p", "no:cacheprovider", "--nbval-lax", tour),
+        "colab": ("papermill", str(COLAB), str(folders["colab"] / "done.ipynb")),
     }  # fmt: skip
     with ThreadPoolExecutor() as pool:
         started = {name: pool.submit(run, folders[name], *commands[name]) for name in commands}
@@ -191,7 +197,63 @@ def test_the_tour_runs_and_shows_every_step(runs: dict[str, Run]) -> None:
     assert "application/vnd.jupyter.widget-view+json" in outputs[-2][0]
 
 
-@pytest.mark.parametrize("file", [QUICKSTART, ITERATE], ids=lambda file: file.stem)
+@pytest.fixture(scope="module")
+def runs_on_colab(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
+    """The notebooks run on Colab's versions, with `google.colab` there and nobody at the page."""
+    argv = [str(colab_stack(REPOSITORY)), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    folders = {file.stem: tmp_path_factory.mktemp(f"colab-{file.stem}") for file in NOTEBOOKS}
+    for folder in folders.values():
+        kernel = Path(environment(folder)["JUPYTER_DATA_DIR"]) / "kernels" / "colab"
+        kernel.mkdir(parents=True)
+        env = colab_environment(folder) | {"COLAB_SECONDS": "0.2"}
+        spec = {"argv": argv, "display_name": "Colab", "language": "python", "env": env}
+        (kernel / "kernel.json").write_text(json.dumps(spec), encoding="utf-8")
+    with ThreadPoolExecutor() as pool:
+        started = {
+            file.stem: pool.submit(
+                run, folder, "papermill", "-k", "colab", str(file), str(folder / "done.ipynb")
+            )
+            for file, folder in zip(NOTEBOOKS, folders.values(), strict=True)
+        }
+        return {name: future.result() for name, future in started.items()}
+
+
+COLAB_PICTURES = {"first": 1, "edit": 1, "grid": 1, "history": 1}
+"""What of the notebook for Colab shows pictures, by the names of its cells."""
+
+
+def pictures_of(run: Run) -> dict[str, int]:
+    """How many outputs with pictures each cell has, by its name."""
+    assert run.code == 0, run.output
+    notebook = nbformat.read(run.folder / "done.ipynb", as_version=4)
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    return {cell.id: count for cell in cells if (count := count_pictures(cell))}
+
+
+def test_the_notebook_for_colab_runs_elsewhere(runs: dict[str, Run]) -> None:
+    """In plain Jupyter, without a key, a Drive or `google.colab`."""
+    assert pictures_of(runs["colab"]) == COLAB_PICTURES
+
+
+def test_the_notebooks_run_on_colab(runs: dict[str, Run], runs_on_colab: dict[str, Run]) -> None:
+    """All three, with as many pictures as on the newest versions."""
+    assert pictures_of(runs_on_colab["colab"]) == COLAB_PICTURES
+    assert pictures_of(runs_on_colab["quickstart"]) == pictures_of(runs["papermill"])
+    assert pictures_of(runs_on_colab["iterate"]) == pictures_of(runs["tour"])
+
+
+def test_the_notebook_for_colab_says_what_people_need() -> None:
+    """The badge leads to this file; where the key goes, how copies are kept, what brings a picture
+    back; and nothing mounts a Drive unasked."""
+    notebook = nbformat.read(COLAB, as_version=4)
+    words = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    address = "colab.research.google.com/github/OWNER/nanobanana-nb/blob/main/notebooks/colab.ipynb"
+    for part in (address, "APIXO_API_KEY", "Notebook access", "MyDrive/nanobanana", "nb.resume("):
+        assert part in words
+    assert "keep_copies_in_drive = False" in "\n".join(cell.source for cell in code_cells(COLAB))
+
+
+@pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)
 def test_the_committed_notebooks_are_clean(file: Path) -> None:
     """What is committed was not run: no outputs, no numbers, no keys, no one's folders."""
     text = file.read_text(encoding="utf-8")

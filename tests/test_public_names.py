@@ -44,6 +44,7 @@ PUBLIC = [
     "TaskNotFound",
     "TransportError",
     "WaitTimeout",
+    "allow_asyncio_run",
     "balance",
     "batch",
     "compare",

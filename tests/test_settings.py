@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from nanobanana_nb import ConfigError, Settings
-from nanobanana_nb.settings import Secret
+from nanobanana_nb.keys import Secret
 
 CANARY = "canary-4711"
 

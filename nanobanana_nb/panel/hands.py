@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import ipywidgets
 
-from ..settings import in_colab
+from ..keys import in_colab
 from .parts import Parts
 
 SCRIPT: Final = Path(__file__).with_name("hands.js")

@@ -22,7 +22,7 @@ from ..portal import Job
 from ..presets import BUILT_IN, load, read, stamp
 from ..results import Gallery as Results
 from ..results import Generation
-from ..studio import SANDBOX_NOTICE, Studio
+from ..studio import Studio
 from ..tiles import Details, Tile
 from . import detail, gallery, variables, words
 from .brush import Brush
@@ -126,7 +126,7 @@ class View:
         self._refused = (*self._refused, *(one.id for one in unsent))[-REFUSED:]
 
     def _sandbox_notice(self, studio: Studio) -> None:
-        notice = SANDBOX_NOTICE if studio.sandboxed else ""
+        notice = studio.sandbox_notice
         self._brush.set(self._notice, value=tiles.said(notice))
         self._brush.show(self._notice, bool(notice))
 

@@ -1,0 +1,5 @@
+"""The errors of google.colab."""
+
+
+class Error(Exception):
+    """The base of most of them; `userdata.NotebookAccessError` is none of these."""
