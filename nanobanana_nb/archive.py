@@ -8,6 +8,8 @@ from decimal import Decimal
 from typing import Any, Final, overload
 
 from . import display, links, previews, strips, tables
+from .errors import RequestError
+from .protocol import clean
 from .results import Gallery, Generation, when
 
 SHOWN: Final = 20
@@ -132,7 +134,10 @@ def _name_of(content: str) -> str:
     a signature, or the beginning of its hash."""
     if "://" not in content:
         return f"a file of yours, sha256 {content[:8]}"
-    parts = links.split(content)
+    try:
+        parts = links.split(content)
+    except RequestError:  # a ledger made anew from sidecars has what stood in them
+        return "something that is no link"
     return links.shorten(f"{parts.hostname}{parts.path}", 120)
 
 
@@ -206,7 +211,7 @@ class History(Gallery):
 
     def _nothing(self) -> str:
         if self.asked:
-            return f"Nothing in the history matches “{self.asked}”."
+            return f"Nothing in the history matches “{clean(self.asked)}”."
         return "Nothing was drawn yet. Try: %nanobanana a fox in watercolor"
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, Final, overload
 
 from . import display, pictures, tables
 from .errors import RequestError
@@ -15,6 +16,8 @@ from .results import Gallery, Generation, PathLike
 
 Key = str | int
 """The name of a request, or its number from 0."""
+_DEVICES: Final = re.compile("con|prn|aux|nul|com[0-9]|lpt[0-9]")
+"""Names that stand for devices on Windows, whatever ending they have."""
 
 
 class Batch(Gallery):
@@ -58,7 +61,7 @@ class Batch(Gallery):
         saved: list[Path] = []
         for key, one in self.items():
             for picture in one.images:
-                name = pictures.slug(key) if isinstance(key, str) else picture.path.stem
+                name = _file_name(key) if isinstance(key, str) else picture.path.stem
                 path, number = target / f"{name}{picture.path.suffix}", 1
                 while path in saved:
                     number += 1
@@ -82,3 +85,9 @@ class Batch(Gallery):
         near = difflib.get_close_matches(key, names, 1)
         meant = f" Did you mean {clean(near[0], 60)!r}?" if near else ""
         raise RequestError(f"This batch has no key {clean(key, 60)!r}.{meant}")
+
+
+def _file_name(key: str) -> str:
+    """The key in plain letters, as every system takes it for a file."""
+    name = pictures.slug(key)
+    return f"{name}-picture" if _DEVICES.fullmatch(name) else name

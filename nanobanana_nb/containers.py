@@ -59,6 +59,28 @@ def is_picture(data: bytes) -> bool:
     return data.startswith((_PNG, b"\xff\xd8\xff")) or _is_webp(data)
 
 
+def scans(data: bytes) -> int:
+    """How often a JPEG goes through all of its pixels; 0 for what is none."""
+    if data.startswith(b"\xff\xd8\xff"):
+        with contextlib.suppress(UnexpectedError, struct.error):
+            for marker, start, _, _ in _jpeg_places(data):
+                if marker == _SCAN:
+                    return data.count(bytes([0xFF, _SCAN]), start)
+    return 0
+
+
+def webp_size(data: bytes) -> tuple[int, int] | None:
+    """The width and height that a WebP says it has; None for what is none, or does not say."""
+    if not _is_webp(data):
+        return None
+    kind, found = data[12:16], data[20:30]
+    with contextlib.suppress(UnexpectedError, struct.error):
+        header = found if kind == b"VP8X" else _vp8x(_Piece(kind, found, 0, len(found)))
+        width, height = (int.from_bytes(header[at : at + 3], "little") for at in (4, 7))
+        return width + 1, height + 1
+    return None
+
+
 def read(data: bytes) -> list[tuple[str, str]]:
     """The texts that we know how to read, each with its keyword, as far as the file makes sense."""
     try:
@@ -96,11 +118,17 @@ def _is_webp(data: bytes) -> bool:
 
 @dataclass(frozen=True)
 class _Piece:
-    """A chunk of a PNG or WebP, or a segment of a JPEG: kind, all its bytes, and content."""
+    """A chunk of a PNG or WebP, or a segment of a JPEG: kind, all its bytes, and where its content
+    is in them."""
 
     kind: bytes
     whole: bytes
-    content: bytes
+    begins: int
+    ends: int
+
+    @property
+    def content(self) -> bytes:
+        return self.whole[self.begins : self.ends]
 
 
 # PNG: chunks, of which iTXt holds text of any language.
@@ -113,7 +141,7 @@ def _png_pieces(data: bytes) -> Iterator[_Piece]:
         end = at + 12 + length
         if end > len(data):
             raise UnexpectedError("a chunk is cut short")
-        yield _Piece(kind, data[at:end], data[at + 8 : end - 4])
+        yield _Piece(kind, data[at:end], 8, 8 + length)
         if kind == b"IEND":
             return
         at = end
@@ -189,6 +217,12 @@ def _itxt(keyword: str, text: str) -> bytes:
 
 def _jpeg_pieces(data: bytes) -> Iterator[_Piece]:
     """The segments before the picture itself, which is the last piece."""
+    for marker, start, content, end in _jpeg_places(data):
+        yield _Piece(bytes([marker]), data[start:end], content - start, end - start)
+
+
+def _jpeg_places(data: bytes) -> Iterator[tuple[int, int, int, int]]:
+    """The same as markers, each with where it begins, where its content does, and where it ends."""
     at = 2
     for _ in range(_MAX_PIECES):
         start = at
@@ -198,7 +232,7 @@ def _jpeg_pieces(data: bytes) -> Iterator[_Piece]:
         if filler != 0xFF or marker in (0x00, 0xD8, 0xD9):
             raise UnexpectedError("a segment does not begin as one")
         if marker == _SCAN:
-            yield _Piece(bytes([marker]), data[start:], b"")
+            yield marker, start, len(data), len(data)
             return
         content = at + 4
         end = at + 2
@@ -207,7 +241,7 @@ def _jpeg_pieces(data: bytes) -> Iterator[_Piece]:
             end += length
             if length < 2 or end > len(data):
                 raise UnexpectedError("a segment is cut short")
-        yield _Piece(bytes([marker]), data[start:end], data[content:end])
+        yield marker, start, content, end
         at = end
     raise UnexpectedError("too many segments")
 
@@ -289,7 +323,7 @@ def _webp_pieces(data: bytes) -> Iterator[_Piece]:
         if after > end:
             raise UnexpectedError("a chunk is cut short")
         padded = data[at : after + length % 2].ljust(8 + length + length % 2, b"\0")
-        yield _Piece(kind, padded, data[at + 8 : after])
+        yield _Piece(kind, padded, 8, 8 + length)
         at = after + length % 2
     raise UnexpectedError("too many chunks")
 

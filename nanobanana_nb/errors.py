@@ -29,7 +29,14 @@ from __future__ import annotations
 
 
 class OneLine:
-    """An exception that a notebook shows as one line instead of a traceback."""
+    """An exception that a notebook shows as one line instead of a traceback.
+
+    It may name what strangers have written, such as a file or the keys of a batch: of that, nothing
+    steers a terminal or turns the line around.
+    """
+
+    def __str__(self) -> str:
+        return "".join(c if c.isprintable() or c == "\n" else " " for c in super().__str__())
 
     def _render_traceback_(self) -> list[str]:
         return [f"{type(self).__name__}: {self}"]

@@ -623,7 +623,9 @@ class Ledger:
         """Set `starred` or `note` of a task."""
         with self._transaction() as db:
             _set(db, id, **columns)
-        return self._select("WHERE id = ?", (id,))[0]
+        if (row := _only(self._select("WHERE id = ?", (id,)))) is None:
+            raise LedgerError(f"There is no task {id!r} in this ledger; nb.history() shows them.")
+        return row
 
     @_in_writer
     def balance_seen(self, account: Account, amount: Decimal) -> Earlier | None:
@@ -680,13 +682,18 @@ class Ledger:
         self._writer.close()
 
     async def _do(self, work: Callable[[], T]) -> T:
-        written = self._writer.submit(work)
+        written = asyncio.wrap_future(self._writer.submit(work))
+        written.add_done_callback(_seen)
         try:
-            return await asyncio.shield(asyncio.wrap_future(written))
+            return await asyncio.shield(written)
         except sqlite3.Error as error:
             raise LedgerError(
                 f"The ledger did not take a change ({error}); nothing is sent until it does. "
                 f"{_remedy(error)}"
+            ) from None
+        except UnicodeEncodeError:
+            raise LedgerError(
+                "The ledger cannot hold half of a surrogate pair; type that text anew."
             ) from None
 
     # What follows runs in the writer thread.
@@ -928,6 +935,12 @@ def _listed(states: Sequence[State]) -> str:
 
 def _only(rows: Sequence[TaskRow]) -> TaskRow | None:
     return rows[0] if rows else None
+
+
+def _seen(written: asyncio.Future[Any]) -> None:
+    """Who was stopped does not ask how it went, of which asyncio would complain at the console."""
+    if not written.cancelled():
+        written.exception()
 
 
 def _remedy(error: sqlite3.Error) -> str:

@@ -12,8 +12,10 @@ from typing import Final
 
 from .protocol import clean
 
-ROOT: Final = 'class="nanobanana tex2jax_ignore mathjax_ignore"'
-"""Attributes of the outermost `<div>`: no dollar sign of ours is a formula."""
+NO_FORMULAS: Final = ("tex2jax_ignore", "mathjax_ignore")
+"""Classes by which MathJax, old and new, leaves a dollar sign what it is."""
+ROOT: Final = f'class="nanobanana {" ".join(NO_FORMULAS)}"'
+"""Attributes of the outermost `<div>`."""
 SMALL: Final = "font-size:12px;line-height:1.6"
 FAINT: Final = f"{SMALL};opacity:.72"
 EDGE: Final = "1px solid rgba(128,128,128,.35)"

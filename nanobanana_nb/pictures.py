@@ -26,7 +26,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from . import metadata, sidecars
+from . import containers, metadata, sidecars
 from .errors import ConfigError, DownloadError, RequestError
 from .incoming import Incoming, sweep, written
 from .metadata import Drawn
@@ -39,8 +39,19 @@ if TYPE_CHECKING:
 
 MAX_PIXELS: Final = 50_000_000
 """Pixels; checked in the header, before anything is decoded."""
+MAX_SIDE: Final = 65_535
+"""Pixels; no JPEG has more, and of more a single row is large."""
+MAX_SCANS: Final = 100
+"""Of a JPEG, which goes through all of its pixels with each; common ones have up to ten."""
+RESULT_ROOM: Final = 160_000_000
+"""Bytes that a result may need on its way to the disk; a picture of 4K needs about 100 million."""
+ROOM: Final = 500_000_000
+"""Bytes that any other picture may need."""
+MOST_REFUSED: Final = 4
+"""Files of one task that are kept although they are no pictures."""
 FORMATS: Final = ("PNG", "JPEG", "WEBP")
-SUFFIXES: Final = {"PNG": ".png", "JPEG": ".jpg", "WEBP": ".webp"}
+SUFFIXES: Final = {"PNG": ".png", "JPEG": ".jpg", "MPO": ".jpg", "WEBP": ".webp"}
+"""MPO is a JPEG with more behind it."""
 MIN_FREE: Final = 100_000_000
 """Bytes that must be free before anything is sent."""
 ARRIVING: Final = 8
@@ -73,12 +84,15 @@ class PictureStore:
     """The folder of pictures, and beside it a folder of their small previews.
 
     `elsewhere` are the folders that keep a picture which its own folder cannot take, best first.
+    What was fetched and is no picture was paid for all the same: it is kept as it came, in
+    `refused` beside the previews, and never opened.
     """
 
     def __init__(self, folder: Path, previews: Path, elsewhere: Iterable[Path] = ()) -> None:
         self._folder = folder
         self._previews = previews
         self._elsewhere = tuple(elsewhere)
+        self._refused = previews.with_name("refused")
         self._threads = ThreadPoolExecutor(THREADS, "nanobanana_nb-pictures")
         self.room = asyncio.Semaphore(ARRIVING)
         """To be held while a picture is on its way."""
@@ -117,19 +131,20 @@ class PictureStore:
         sidecar: Mapping[str, Any] | None = None,
         drawn: Drawn | None = None,
     ) -> StoredPicture:
-        """Check what was downloaded and put it on disk; `DownloadError` if it is no picture.
+        """Check what was downloaded and put it on disk; `DownloadError` if it is no picture, which
+        says where it is kept.
 
         `created` (Unix seconds) and `id` go into the name, with a few words of the prompt,
         `sidecar` into the JSON file beside it, and `drawn` into the picture itself. What is there
         already, because we were killed before the ledger knew of it, is not stored again.
         """
         data = came = incoming.content()
-        image, (width, height) = _opened(data, PREVIEW_SIDE if drawn is None else None)
-        with image:
-            suffix = SUFFIXES[str(image.format)]
-            preview = make_preview(image)
-            if drawn is not None:
-                data = _labelled(data, image, drawn)
+        try:
+            suffix, (width, height), preview, pixels = _looked_at(data, drawn is not None)
+        except DownloadError as error:
+            raise self._put_aside(data, id, error) from None
+        if drawn is not None:
+            data = _labelled(data, replace(drawn, width=width, height=height), pixels)
         name = f"{time.strftime('%Y%m%d-%H%M%S', time.localtime(created))}-{slug(prompt)}-{id}"
         sha256 = hashlib.sha256(data).hexdigest()
         found = {"sha256": sha256, "size": len(data), "width": width, "height": height}
@@ -172,6 +187,22 @@ class PictureStore:
         with contextlib.suppress(DownloadError), _opened(file, PREVIEW_SIDE)[0] as image:
             return make_preview(image)
         return b""
+
+    def _put_aside(
+        self,
+        data: bytes,
+        id: str,  # noqa: A002
+        error: DownloadError,
+    ) -> DownloadError:
+        """Keep what is no picture, once however often it comes; the error, which says where."""
+        file = self._refused / f"{id}-{hashlib.sha256(data).hexdigest()[:12]}.bin"
+        with contextlib.suppress(OSError):
+            self._refused.mkdir(parents=True, exist_ok=True)
+            others = len(list(self._refused.glob(f"{id}-*.bin")))
+            if data and (file.exists() or (others < MOST_REFUSED and _put(file, data, 0o600))):
+                kept = f"{error} What came, {len(data):,} bytes, is kept as {file}."
+                return DownloadError(kept, url=error.url)
+        return error
 
     def _put_somewhere(
         self,
@@ -250,37 +281,85 @@ def decoded(picture: Path | bytes) -> Iterator[Image.Image]:
         yield image
 
 
-def _opened(picture: Path | bytes, side: int | None = None) -> tuple[Image.Image, tuple[int, int]]:
+def _opened(
+    picture: Path | bytes, side: int | None = None, room: int = ROOM
+) -> tuple[Image.Image, tuple[int, int]]:
     """The picture, decoded to its last row, and its true size.
 
     With `side`, a JPEG comes as small as its decoder makes it on the way, but no smaller than that:
-    all of its bytes are read all the same. Only the three formats of the API are tried, and the
-    size is checked before decoding.
+    all of its bytes are read all the same. Only the three formats of the API are tried, and its
+    size and what memory it needs are checked before decoding.
     """
     from PIL import Image
 
-    problem = "is not a whole PNG, JPEG or WebP picture"
-    source = io.BytesIO(picture) if isinstance(picture, bytes) else picture
+    url = "" if isinstance(picture, bytes) else picture.absolute().as_uri()
     try:
+        data = picture if isinstance(picture, bytes) else picture.read_bytes()
+        if (declared := containers.webp_size(data)) is not None:
+            _check_size(declared, "WEBP", data, room)  # opening it makes room for its pixels
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(source, formats=FORMATS)
-        if image.width * image.height > MAX_PIXELS:
-            problem = f"has more than {MAX_PIXELS // 1_000_000} million pixels"
-            image.close()
-            raise ValueError(problem)
+            warnings.simplefilter("ignore")
+            image = Image.open(io.BytesIO(data), formats=FORMATS)
         size = image.size
+        _check_size(size, str(image.format), data, room)
         if side is not None:
             image.draft(None, fitted(size, side))
         if image.width * image.height > LARGE:
             _make_room(image)
         image.load()
-        if image.format == "PNG" and not _has_its_end(picture):
-            raise ValueError(problem)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        url = "" if isinstance(picture, bytes) else picture.absolute().as_uri()
-        raise DownloadError(f"The file {problem}.", url=url) from None
+        if image.format == "PNG" and not _has_its_end(data):
+            raise ValueError
+    except DownloadError as error:
+        raise DownloadError(str(error), url=url) from None
+    except Image.DecompressionBombError:
+        raise DownloadError(f"The file {_TOO_MANY}.", url=url) from None
+    except Exception:  # noqa: BLE001 - Pillow's readers raise whatever a broken file leads to
+        raise DownloadError("The file is not a whole PNG, JPEG or WebP picture.", url=url) from None
     return image, size
+
+
+_TOO_MANY: Final = f"has more than {MAX_PIXELS // 1_000_000} million pixels"
+_PIXEL, _SCANNED_PIXEL, _WEBP_PIXEL = 4, 12, 16
+"""Bytes for each pixel while it is decoded: the decoder of WebP has four copies, and that of a JPEG
+in several scans all that is known of each pixel so far."""
+
+
+def _check_size(size: tuple[int, int], kind: str, data: bytes, room: int) -> None:
+    """Raises `DownloadError` for what would need more memory than any picture of the API, or time
+    without end. Its bytes count twice: a copy of them is labelled."""
+    width, height = size
+    if width * height > MAX_PIXELS:
+        raise DownloadError(f"The file {_TOO_MANY}.", url="")
+    if max(size) > MAX_SIDE:
+        raise DownloadError(f"The file has a side of more than {MAX_SIDE:,} pixels.", url="")
+    scans = containers.scans(data)
+    if scans > MAX_SCANS:
+        raise DownloadError(f"The file is a JPEG of {scans:,} scans; ten are common.", url="")
+    each = _WEBP_PIXEL if kind == "WEBP" else _SCANNED_PIXEL if scans > 1 else _PIXEL
+    if 2 * len(data) + each * width * height > room:
+        raise DownloadError(
+            f"The file would need more than {room // 1_000_000} MB of memory "
+            f"({kind}, {width:,} x {height:,} pixels, {len(data):,} bytes).",
+            url="",
+        )
+
+
+def _looked_at(data: bytes, whole: bool) -> tuple[str, tuple[int, int], bytes, str]:
+    """The ending, the size and the preview of a result, and, if it is looked at as a whole, what
+    tells its pixels from others. The picture itself is let go of."""
+    image, size = _opened(data, None if whole else PREVIEW_SIDE, RESULT_ROOM)
+    with image:
+        preview = _preview_of(image)
+        return SUFFIXES[str(image.format)], size, preview, _pixels(image) if whole else ""
+
+
+def _preview_of(image: Image.Image) -> bytes:
+    try:
+        return make_preview(image)
+    except Exception:  # noqa: BLE001 - colours that Pillow reads and cannot convert
+        raise DownloadError(
+            f"The file has colours of a kind ({image.mode}) that cannot be shown.", url=""
+        ) from None
 
 
 def _make_room(image: Image.Image) -> None:
@@ -295,10 +374,10 @@ def _make_room(image: Image.Image) -> None:
         image.im = Image.new(image.mode, (1, 1)).resize(image.size, Image.Resampling.NEAREST).im
 
 
-def _has_its_end(png: Path | bytes) -> bool:
+def _has_its_end(png: bytes) -> bool:
     """Whether a PNG is there to its last chunk, which Pillow does not need in order to decode."""
     # From the end, where it stands: a search from the front would hold up the other threads.
-    return (png if isinstance(png, bytes) else png.read_bytes()).rfind(_PNG_END) >= 0
+    return png.rfind(_PNG_END) >= 0
 
 
 def upright(image: Image.Image) -> Image.Image:
@@ -331,7 +410,8 @@ def save_copy(file: Path, target: str | os.PathLike[str], drawn: Drawn | None = 
         data = _converted(file, kind)
     if drawn is not None:
         with decoded(data) as image:
-            data = _labelled(data, image, drawn)
+            whole = replace(drawn, width=image.width, height=image.height)
+            data = _labelled(data, whole, _pixels(image))
     put(path, data)
     return path
 
@@ -352,23 +432,25 @@ def _read(file: Path) -> bytes:
         raise RequestError(f"{file} cannot be read: {error.strerror}.") from None
 
 
-def _labelled(data: bytes, image: Image.Image, drawn: Drawn) -> bytes:
-    """The picture with what it was drawn from in it; as it is if that does it any harm."""
+def _labelled(data: bytes, drawn: Drawn, pixels: str) -> bytes:
+    """The picture with what it was drawn from in it; as it is if that does it any harm. `pixels`
+    tells what it shows, so that only one of the two is in memory."""
     try:
-        labelled = metadata.embed(data, replace(drawn, width=image.width, height=image.height))
+        labelled = metadata.embed(data, drawn)
         with decoded(labelled) as again:
-            same = _is_equal(again, image)
+            same = _pixels(again) == pixels
     except Exception:  # noqa: BLE001 - a picture that was paid for is not lost for its label
         return data
     return labelled if same else data
 
 
-def _is_equal(one: Image.Image, other: Image.Image) -> bool:
-    """Whether both have the same pixels; a band at a time, for all at once would stop the loop."""
-    if (one.mode, one.size) != (other.mode, other.size):
-        return False
-    bands = [(0, top, one.width, top + BAND) for top in range(0, one.height, BAND)]
-    return all(one.crop(band).tobytes() == other.crop(band).tobytes() for band in bands)
+def _pixels(image: Image.Image) -> str:
+    """What tells the pixels of a picture from any others; a band at a time, for all at once would
+    stop the loop."""
+    found = hashlib.sha256(f"{image.mode} {image.size}".encode())
+    for top in range(0, image.height, BAND):
+        found.update(image.crop((0, top, image.width, top + BAND)).tobytes())
+    return found.hexdigest()
 
 
 def _converted(file: Path, kind: str) -> bytes:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from . import incoming, pictures
+from . import containers, incoming, pictures
 from .errors import RequestError
 from .pictures import MAX_PIXELS
 
@@ -135,6 +135,8 @@ def _opened(data: bytes, name: str) -> Image.Image:
     except Exception:  # noqa: BLE001 - Pillow's readers raise whatever a broken file leads to
         raise RequestError(f"{name} {_why_not(data)}") from None
     _check_size(image, name)
+    if containers.scans(data) > pictures.MAX_SCANS:
+        raise RequestError(f"{name} is a JPEG of countless scans; save it anew.")
     return image
 
 
@@ -153,6 +155,10 @@ def _decoded(data: bytes, name: str) -> Image.Image:
 def _check_size(image: Image.Image, name: str) -> None:
     if image.width * image.height > MAX_PIXELS:
         raise _too_many_pixels(name)
+    if max(image.size) > pictures.MAX_SIDE:
+        raise RequestError(
+            f"{name} has a side of more than {pictures.MAX_SIDE:,} pixels; give a part of it."
+        )
     if 0 in image.size:
         raise RequestError(f"{name} has no pixels; give another picture.")
 

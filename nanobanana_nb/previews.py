@@ -18,6 +18,9 @@ _BEST, _USUAL, _WORST = 85, 75, 25
 """Qualities of a JPEG; what would need less than the worst is made of fewer pixels."""
 _HEAD: Final = 623
 """Bytes of a JPEG that come before its pixels."""
+_COARSE: Final = 4
+"""Times the side of a preview; a picture of rare colours is cut down to that before it is turned
+into common ones, which may need four times the memory."""
 
 
 def make_preview(image: Image.Image, side: int = PREVIEW_SIDE, limit: int = PREVIEW_BYTES) -> bytes:
@@ -66,8 +69,11 @@ def _reduced(image: Image.Image, side: int) -> Image.Image:
     """Whole pixels are averaged first, so that nothing flickers and little is left to resize."""
     from PIL import Image
 
-    source = image if image.mode in ("RGB", "RGBA", "L") else image.convert("RGBA")
-    size = fitted(image.size, side)
+    size, source = fitted(image.size, side), image
+    if image.mode not in ("RGB", "RGBA", "L"):
+        if max(image.size) > _COARSE * side:
+            source = image.resize(fitted(image.size, _COARSE * side), Image.Resampling.NEAREST)
+        source = source.convert("RGBA")
     return source.resize(size, Image.Resampling.BILINEAR, reducing_gap=1.0)
 
 

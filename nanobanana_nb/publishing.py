@@ -177,8 +177,8 @@ def _asked(function: Callable[[Path], str], file: Path) -> str:
 
 def _opened(where: str) -> tuple[Any, str]:
     """The file system and the folder on it. A new one each time: its keys may have changed."""
-    scheme = urlsplit(where).scheme
-    if "://" not in where or not scheme:
+    scheme, separator, _ = where.partition("://")
+    if not separator or not scheme:
         raise ConfigError(
             f"{_SETTING} is {_shown(where)}; give a folder such as s3://bucket/folder."
         )

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import unquote_to_bytes, urlsplit
+from urllib.parse import unquote_to_bytes
 from weakref import WeakValueDictionary
 
 from . import links, pictures, preparing, previews
@@ -312,7 +312,7 @@ def _lives(picture: Picture) -> bool:
 def _name(source: str | Picture | Path) -> str:
     """What to call it in a message: a link without its query, which may be a signature."""
     if isinstance(source, str):
-        parts = urlsplit(source)
+        parts = links.split(source)
         return links.shorten(f"{parts.scheme}://{parts.netloc}{parts.path}")
     return _path(source).name
 

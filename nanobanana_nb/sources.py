@@ -28,6 +28,8 @@ FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
     "style": ("style",),
 }
 """What a row may say besides its prompt, and the names that this has in files."""
+MAX_FILE: Final = 100_000_000
+"""Bytes of a file that is read: more than a hundred thousand prompts need."""
 _SHOWN: Final = 60
 _LISTED: Final = 12
 _UNORDERED: Final = (bytes, bytearray, set, frozenset)
@@ -116,6 +118,8 @@ def _file(given: str | os.PathLike[str]) -> Path:
 
 def _of_file(path: Path, column: str) -> Iterator[Row]:
     try:
+        if (size := path.stat().st_size) > MAX_FILE:
+            raise RequestError(f"It has {size / 1e6:,.0f} MB, too many for prompts; split it.")
         with path.open(encoding=_encoding(path), newline="") as file:
             yield from _READERS[path.suffix.lower()](file, column)
     except UnicodeError:

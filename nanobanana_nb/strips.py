@@ -117,7 +117,9 @@ def style_text(samples: Sequence[Sample], place: str, example: Sequence[str]) ->
     """The same in text."""
     width = max((len(clean(sample.name)) for sample in samples), default=0)
     lines = [f"{clean(one.name):<{width}}  {_sample_text(one)}" for one in samples]
-    return "\n".join((*lines, f"Add your own in {clean(place, 600)}", *(f"  {e}" for e in example)))
+    return "\n".join(
+        (*lines, f"Add your own in {clean(place, 600)}", *(f"  {clean(e)}" for e in example))
+    )
 
 
 def _beginning() -> str:

@@ -273,6 +273,7 @@ def test_nothing_leaves_the_machine_unless_it_was_said_where_to(
         ("memory://x", "not a link", RequestError, "is not a link"),
         ("pictures", "", ConfigError, "give a folder such as s3://bucket/folder"),
         ("fax://x", "", ConfigError, "cannot be opened: Protocol not known: fax"),
+        ("fax://[x", "", ConfigError, "cannot be opened: Protocol not known: fax"),
         (f"s3://{BUCKET}/x", "", RequestError, "needs a public https link"),
     ],
 )

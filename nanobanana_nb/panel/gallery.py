@@ -9,6 +9,7 @@ from typing import Final
 import ipywidgets
 
 from .. import tiles
+from ..protocol import clean
 from ..tiles import Tile
 from .brush import Brush
 from .parts import Parts
@@ -82,7 +83,7 @@ class Gallery:
             if there:
                 one = found[place]
                 self._brush.set(self._pictures[place], value=tiles.tile(one))
-                words = " ".join(one.card.prompt.split())[:300]
+                words = clean(" ".join(one.card.prompt.split()), 300)
                 self._brush.set(self._picks[place], description=_name(one), tooltip=words)
             self._brush.show(box, there)
             self._brush.mark(box, "nbp-chosen", place == chosen)
@@ -139,4 +140,4 @@ class Gallery:
 def _name(one: Tile) -> str:
     """A tile's name for a screen reader."""
     star = "starred, " if one.card.starred else ""
-    return f"Choose: {star}{' '.join(one.card.prompt.split())[:120]}"
+    return f"Choose: {star}{clean(' '.join(one.card.prompt.split()), 120)}"

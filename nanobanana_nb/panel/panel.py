@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from .. import comparing, copying, display, models, pictures, previews, shell, tiles
+from .. import comparing, copying, display, markup, models, pictures, previews, shell, tiles
 from ..errors import NanoBananaError, RequestError
 from ..models import PRICE
 from ..portal import Job, current_job
@@ -98,6 +98,8 @@ class Panel:
                 ),
             ),
         )
+        for name in markup.NO_FORMULAS:
+            self._brush.mark(self.widget, name, True)
 
     def _detail_doings(self) -> detail.Doings:
         def on_chosen(

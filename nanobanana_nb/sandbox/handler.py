@@ -69,7 +69,7 @@ class Handler:
         self.spent = Decimal(0)
         self.counts: Counter[str] = Counter()
         self._latency = latency
-        self._api_key = api_key
+        self._key = None if api_key is None else _digest(api_key)
         self._clock = clock
         self._link_lifetime = link_lifetime
         self._plan = plan
@@ -186,7 +186,7 @@ class Handler:
         scheme, _, key = headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not key or key != "".join(key.split()):
             return False
-        return self._api_key is None or hmac.compare_digest(key.encode(), self._api_key.encode())
+        return self._key is None or hmac.compare_digest(_digest(key), self._key)
 
     def _count(self, name: str) -> None:
         with self._lock:
@@ -350,9 +350,9 @@ class Handler:
         """A shared file, found by its whole address: no path is ever made from a request."""
         with self._lock:
             file = self._shared.get(route)
-        if file is None:
-            return refusal(404)
         try:
+            if file is None or file.resolve(strict=True) != file:  # a link was put in its place
+                return refusal(404)
             data = file.read_bytes()
             references.opened(data)
         except (OSError, ValueError, SyntaxError):
@@ -391,7 +391,7 @@ class Handler:
             faulted = list(self._faulted.values())
             account = page.Account(
                 origin=self.origin,
-                any_key=self._api_key is None,
+                any_key=self._key is None,
                 latency=self._latency,
                 balance=self.balance,
                 spent=self.spent,
@@ -411,6 +411,11 @@ class Handler:
             return refusal(404)
         name = self._links(run)[0].rpartition("/")[2]
         return page.picture(self._picture(run, name), small=size == "previews")
+
+
+def _digest(key: str) -> bytes:
+    """What is kept of a key: enough to know it again, and no more."""
+    return hashlib.sha256(key.encode()).digest()
 
 
 def _not_allowed(methods: str) -> Response:

@@ -254,7 +254,8 @@ class _Server(ThreadingHTTPServer):
         super().__init__(address, _Connection)
         host = f"[{address[0]}]" if ":" in address[0] else address[0]
         self.origin = f"http://{host}:{self.server_port}"
-        self.names = {f"{name}:{self.server_port}" for name in ("127.0.0.1", "localhost", "[::1]")}
+        names = ("127.0.0.1", "localhost", "[::1]")
+        self.origins = {f"http://{name}:{self.server_port}" for name in names}
 
     def server_bind(self) -> None:
         socketserver.TCPServer.server_bind(self)  # HTTPServer's asks the DNS for our name
@@ -326,14 +327,19 @@ class _Connection(BaseHTTPRequestHandler):
 
     def _refused(self) -> Response | None:
         """DNS rebinding and pages of other origins, before anything is read."""
-        origin = self.headers.get("Origin")
-        if self.headers.get("Host", "").lower() not in self.server.names:
+        if not self._is_meant():
             self.close_connection = True
             return refusal(421)
-        if origin is not None and origin.removeprefix("http://") not in self.server.names:
+        if not self.server.origins.issuperset(self.headers.get_all("Origin", [])):
             self.close_connection = True
             return refusal(403)
         return None
+
+    def _is_meant(self) -> bool:
+        """Whether one Host names us, and so does the target where it names anybody."""
+        hosts = [f"http://{host.lower()}" for host in self.headers.get_all("Host", [])]
+        targets = [] if self.path.startswith("/") else ["/".join(self.path.split("/", 3)[:3])]
+        return len(hosts) == 1 and self.server.origins.issuperset(hosts + targets)
 
     def _discard(self, length: int) -> None:
         """Read on for a while, so that the client gets to see the answer."""
