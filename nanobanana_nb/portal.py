@@ -17,12 +17,15 @@ import concurrent.futures
 import contextlib
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextvars import ContextVar
 from types import FrameType
 from typing import Any, Final, Generic, TypeVar
+
+from .errors import ConfigError
 
 T = TypeVar("T")
 Tick = Callable[[Any], None]
@@ -34,6 +37,11 @@ GRACE: Final = 4.5
 DOUBLE_PRESS: Final = 0.3
 """Seconds in which a second press of Stop is the same press; later it would hit the kernel's own
 code between two cells, which loses replies."""
+NO_THREADS: Final = (
+    "nanobanana_nb cannot draw here: this Python runs in the browser (JupyterLite, Pyodide), which "
+    "has neither the threads nor the sockets that looking after paid tasks takes. Use a notebook "
+    "with a Python of its own: JupyterLab, Notebook, VS Code or Colab."
+)
 
 
 class Job(Generic[T]):
@@ -93,6 +101,8 @@ class Portal:
     """The loop and its thread, started on first use, renewed in a forked child."""
 
     def __init__(self) -> None:
+        if sys.platform == "emscripten":
+            raise ConfigError(NO_THREADS)
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None

@@ -8,9 +8,11 @@ in the wrong cell: async.md, "background thread".)
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import sys
 import time
+import unicodedata
 from pathlib import Path
 from typing import Any, Final
 
@@ -63,14 +65,15 @@ class Screen:
         """Take the progress away."""
         if self._handle is not None:
             self._handle.update(display.NOTHING, raw=True)
-        elif self._words and _terminal():
+        elif self._words and _rewritable():
             _rewrite("")
         self._words = ""
 
     def _draw(self, summary: display.Summary, progress: display.Progress) -> None:
         if in_kernel():
-            self._put(display.progress_card(summary, self._landed(progress)))
-        elif _terminal():
+            if not _kept_as_it_is():
+                self._put(display.progress_card(summary, self._landed(progress)))
+        elif _rewritable():
             _rewrite(summary.text)
 
     def _landed(self, progress: display.Progress) -> list[tuple[int, bytes]]:
@@ -113,7 +116,21 @@ def say(text: str, *, notice: bool = False) -> None:
 
         show(display.notice(text) if notice else display.line(text), raw=True)
     elif in_ipython() or _terminal():
-        print(text, file=sys.stderr)  # noqa: T201
+        print(display.line(text)["text/plain"], file=sys.stderr)  # noqa: T201
+
+
+def _kept_as_it_is() -> bool:
+    """Whether a widget takes what is shown here, `with widgets.Output():` or within `interact`: it
+    never replaces anything in JupyterLab, Notebook or Voila, so that a progress would stand there
+    for ever, and the picture that came after it would not be seen."""
+    if (widgets := sys.modules.get("ipywidgets")) is None:
+        return False
+    known = getattr(widgets.widgets.widget, "_instances", None)  # ipywidgets 8
+    takers = known if known is not None else widgets.Widget.widgets
+    asked = ((_shell().kernel.get_parent() or {}).get("header") or {}).get("msg_id")
+    return any(
+        isinstance(one, widgets.Output) and one.msg_id == asked for one in list(takers.values())
+    )
 
 
 def _shell() -> Any:
@@ -122,10 +139,37 @@ def _shell() -> Any:
 
 
 def _terminal() -> bool:
-    return sys.stderr.isatty()
+    return sys.stderr is not None and sys.stderr.isatty()  # None: a program without a console
+
+
+def _rewritable() -> bool:
+    """Whether a line can be written over; a dumb terminal may show each of them below the last."""
+    return _terminal() and os.environ.get("TERM") != "dumb"
 
 
 def _rewrite(text: str) -> None:
-    width = shutil.get_terminal_size().columns - 1
-    sys.stderr.write(f"\r{text[:width]:<{width}}\r{text[:width]}")
+    """Put `text` in place of the line: without colours, on one row, with room for an echoed ^C."""
+    room = max(0, _columns() - 1 - len("^C"))
+    sys.stderr.write(f"\r{' ' * room}\r{_cut(text, room)}")
     sys.stderr.flush()
+
+
+def _columns() -> int:
+    """The width of the terminal that the progress goes to; stdout may be a file."""
+    with contextlib.suppress(OSError, ValueError):
+        if columns := os.get_terminal_size(sys.stderr.fileno()).columns:
+            return columns
+    return shutil.get_terminal_size().columns
+
+
+def _cut(text: str, room: int) -> str:
+    """As much of it as fits: letters of East Asia and emoji take two columns, accents none."""
+    taken = 0
+    for place, letter in enumerate(text):
+        if unicodedata.east_asian_width(letter) in "WF":
+            taken += 2
+        elif unicodedata.category(letter) not in ("Mn", "Me", "Cf"):
+            taken += 1
+        if taken > room:
+            return text[:place]
+    return text

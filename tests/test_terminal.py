@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
+import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import wcwidth
 
-from nanobanana_nb import Sandbox
+from nanobanana_nb import Sandbox, screen
+from nanobanana_nb.display import Item, Progress
+from nanobanana_nb.models import PRICE
+from nanobanana_nb.screen import Screen
 
 from .harness.environment import child_environment
 
@@ -167,3 +174,90 @@ def test_it_leaves_in_peace(python: Path, api: Sandbox, tmp_path: Path) -> None:
     running.stop("%nanobanana [sandbox slow] a fox", after=0.2)
     said = on_screen(running.close())
     assert [line for line in said if not line.endswith("exit")] == []
+
+
+# One line of progress, wherever it goes.
+
+PROGRESS = """
+import time
+from collections import Counter
+from decimal import Decimal
+from nanobanana_nb.display import Item, Progress
+from nanobanana_nb.screen import Screen
+
+notes = ("", "the API is busy", "服务器很忙，请稍后再试" * 9, "🦊 étude e\\u0301" * 20)
+screen = Screen()
+for note in notes:
+    items = [Item("submitted", note=note)]
+    told = Progress(items, time.monotonic(), 20.0, Decimal("0.03"), counts=Counter(submitted=1))
+    screen.tick(told)
+screen.clear()
+"""
+SCRIPT = """
+import nanobanana_nb as nb
+print(nb.generate("a fox"))
+"""
+
+
+def in_terminal(
+    folder: Path, code: str, columns: int, environment: dict[str, str], *, to_file: bool = False
+) -> str:
+    """What a program writes to a terminal of that width; `to_file` takes its stdout away."""
+    (folder / "program.py").write_text(code, encoding="utf-8")
+    shell = f"{sys.executable} program.py" + (" > stdout.txt" if to_file else "")
+    env = child_environment(folder, {"COLUMNS": None, "TERM": "xterm", **environment})
+    process = pexpect.spawn(
+        "/bin/sh", ["-c", shell], env=env, cwd=str(folder), encoding="utf-8",
+        timeout=60, dimensions=(24, columns),
+    )  # fmt: skip
+    process.expect(pexpect.EOF)
+    process.close()
+    assert process.exitstatus == 0, process.before
+    return str(process.before)
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+def test_progress_stays_on_its_row(tmp_path: Path, columns: int) -> None:
+    """Letters that take two columns do not push it to a second row, where it could not be written
+    over; nor does the ^C that the terminal puts behind it. The width is that of the terminal it
+    is written to, also where stdout is a file. No colours, no control but the carriage return."""
+    text = in_terminal(tmp_path, PROGRESS, columns, {}, to_file=True)
+    rows = text.split("\r")
+    assert len([row for row in rows if row.startswith("Being drawn · ")]) == 4
+    assert max(wcwidth.wcswidth(row) for row in rows) in (columns - 3, columns - 4)
+    assert min(wcwidth.wcswidth(row) for row in rows) == 0
+    assert on_screen(text) == []
+
+
+def test_a_dumb_terminal_gets_no_progress(tmp_path: Path) -> None:
+    """It may not know how to go back, and would show twice a second a line more."""
+    assert in_terminal(tmp_path, PROGRESS, 80, {"TERM": "dumb"}) == ""
+
+
+def test_a_script_prints_what_it_prints(tmp_path: Path, api: Sandbox) -> None:
+    """In a pipe nothing else comes out, on stderr neither; in a terminal the progress is gone in
+    the end, and the lines are the same."""
+    environment = {
+        "APIXO_BASE_URL": api.url,
+        "APIXO_API_KEY": "test-key",
+        "NANOBANANA_FIRST_POLL": "0",
+        "NANOBANANA_POLL_INTERVAL": "0.05",
+    }
+    lines = on_screen(in_terminal(tmp_path, SCRIPT, 250, environment))
+    assert pictures(lines) == lines
+    done = subprocess.run(
+        [sys.executable, "program.py"], cwd=tmp_path, capture_output=True, text=True, timeout=60,
+        env=child_environment(tmp_path, environment), check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(pictures(done.stdout.splitlines())) == len(done.stdout.splitlines()) == 1
+    assert "\r" not in done.stdout
+
+
+def test_a_program_without_a_console(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python has no stderr there at all."""
+    monkeypatch.setattr(sys, "stderr", None)
+    screen.say("nobody hears it")
+    live = Screen()
+    live.tick(Progress([Item("submitted")], 0.0, 20.0, PRICE, counts=Counter(submitted=1)))
+    live.clear()
