@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from .errors import WaitTimeout as WaitTimeout
     from .grids import Grid as Grid
     from .models import ImageRequest as ImageRequest
+    from .nest import allow_asyncio_run as allow_asyncio_run
     from .pacing import Schedule as Schedule
     from .panel import Panel as Panel
     from .recipes import Recipe as Recipe
@@ -84,6 +85,7 @@ _HOME_OF = {
     "Schedule": "pacing",
     "Settings": "settings",
     "Studio": "studio",
+    "allow_asyncio_run": "nest",
     "balance": "sync",
     "batch": "sync",
     "compare": "comparing",

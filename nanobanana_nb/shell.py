@@ -13,7 +13,7 @@ from .results import Gallery, Generation
 from .stylebook import StyleBook
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from IPython.core.interactiveshell import InteractiveShell
 
@@ -145,7 +145,8 @@ def _shield_question(line: str) -> str:
 def offer_completions(shell: InteractiveShell) -> None:
     """Tab after the magics' names completes their options and values."""
     if not hasattr(completer, "context_matcher"):  # IPython 7
-        shell.set_hook("complete_command", _complete_command, re_key=_COMPLETED)
+        # Asked before all others, and alone where it answers; jedi would add what it knows.
+        shell.Completer.magic_arg_matchers.append(_argument_matcher(shell.Completer))
         return
 
     @completer.context_matcher(identifier=_COMPLETER)  # type: ignore[untyped-decorator]
@@ -160,7 +161,8 @@ def offer_completions(shell: InteractiveShell) -> None:
 def withdraw_completions(shell: InteractiveShell) -> None:
     """Take back what `offer_completions` did."""
     if not hasattr(completer, "context_matcher"):
-        shell.strdispatchers["complete_command"].regexs.pop(re.compile(_COMPLETED), None)
+        matchers = shell.Completer.magic_arg_matchers
+        matchers[:] = [m for m in matchers if m.__qualname__ != _COMPLETER]
         return
     matchers = shell.Completer.custom_matchers
     matchers[:] = [m for m in matchers if getattr(m, "matcher_identifier", "") != _COMPLETER]
@@ -187,5 +189,10 @@ def completions(line: str, token: str) -> list[str]:
     return [choice[typed:] for choice in choices if choice.startswith(word)]
 
 
-def _complete_command(_: Any, event: Any) -> list[str]:
-    return completions(event.text_until_cursor, event.symbol)
+def _argument_matcher(asking: Any) -> Callable[[str], list[str]]:
+    def match(_: str) -> list[str]:
+        line = asking.text_until_cursor
+        return completions(line, asking.splitter.split_line(line))
+
+    match.__qualname__ = _COMPLETER
+    return match

@@ -32,7 +32,10 @@ def snapshot():
         "events": {name: list(found) for name, found in shell.events.callbacks.items()},
         "configurables": list(shell.configurables),
         "hooks": {n: (dict(d.strs), dict(d.regexs)) for n, d in shell.strdispatchers.items()},
-        "matchers": list(getattr(shell.Completer, "custom_matchers", ())),
+        "matchers": [
+            *getattr(shell.Completer, "custom_matchers", ()),
+            *getattr(shell.Completer, "magic_arg_matchers", ()),
+        ],
     }
 
 def changed(before):

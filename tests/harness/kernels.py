@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import KernelManager
@@ -88,8 +88,11 @@ class Kernel:
     """A running kernel; use it as a context manager.
 
     ``env`` is added to a clean environment (see :func:`child_environment`), and ``answers``
-    holds what is typed at the next ``input()`` or ``getpass()`` prompts.
+    holds what is typed at the next ``input()`` or ``getpass()`` prompts. ``start_up`` is run in
+    every kernel before its first cell, unseen.
     """
+
+    start_up: ClassVar[str] = ""
 
     def __init__(
         self,
@@ -158,6 +161,10 @@ class Kernel:
         self._client.load_connection_info(self._manager.get_connection_info())
         self._client.listen(self._handle)
         self._wait_ready()
+        if self.start_up:
+            ran = self.run(self.start_up, silent=True, store_history=False)
+            if ran.status != "ok":
+                raise RuntimeError(f"the start-up failed\n{ran.ename}: {ran.evalue}")
 
     def _wait_ready(self) -> None:
         """Ask for kernel info until both the answer and its iopub traffic get through."""
@@ -235,6 +242,7 @@ class Kernel:
         *,
         stop_on_error: bool = False,
         store_history: bool = True,
+        silent: bool = False,
         allow_stdin: bool | None = None,
         cell_id: str = "",
     ) -> str:
@@ -246,7 +254,7 @@ class Kernel:
         started = time.monotonic()
         content = {
             "code": code,
-            "silent": False,
+            "silent": silent,
             "store_history": store_history,
             "user_expressions": {},
             "allow_stdin": bool(self.answers) if allow_stdin is None else allow_stdin,

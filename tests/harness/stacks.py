@@ -51,7 +51,7 @@ platformdirs==4.11.3
 """
 
 # IPython 7.34 declares jedi, so an installer adds it; Colab itself has none.
-_NOT_ON_COLAB = "jedi"
+NOT_ON_COLAB = "jedi"
 
 
 def colab_stack(root: Path, python: str | Path = sys.executable) -> Path:
@@ -61,8 +61,8 @@ def colab_stack(root: Path, python: str | Path = sys.executable) -> Path:
     pins and without its dependencies, so that nothing can move a pin.
     """
     with _one_at_a_time(root):
-        folder = _stack(root, "colab", _colab_pins(root), python, without=_NOT_ON_COLAB)
-        interpreter = _interpreter(folder)
+        folder = _stack(root, "colab", colab_pins(root), python, without=NOT_ON_COLAB)
+        interpreter = interpreter_of(folder)
         _install_project(interpreter, root, folder)
     return interpreter
 
@@ -75,7 +75,7 @@ def widgets7_server(root: Path) -> Path:
     programs = [f"{name}=={version(name)}" for name in ("jupyterlab", "notebook", "voila")]
     requirements = "\n".join([*programs, "jupyterlab_widgets==1.1.11"])
     with _one_at_a_time(root):
-        return _interpreter(_stack(root, "widgets7-server", requirements, sys.executable))
+        return interpreter_of(_stack(root, "widgets7-server", requirements, sys.executable))
 
 
 def _one_at_a_time(root: Path) -> FileLock:
@@ -92,7 +92,8 @@ def _stack(root: Path, name: str, requirements: str, python: str | Path, without
     return folder
 
 
-def _colab_pins(root: Path) -> str:
+def colab_pins(root: Path) -> str:
+    """What Colab has, as a requirements file."""
     path = root / PINS_FILE
     return path.read_text(encoding="utf-8") if path.exists() else COLAB_PINS
 
@@ -101,7 +102,8 @@ def _key(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
 
 
-def _interpreter(folder: Path) -> Path:
+def interpreter_of(folder: Path) -> Path:
+    """The Python of a virtual environment."""
     if os.name == "nt":
         return folder / "Scripts" / "python.exe"
     return folder / "bin" / "python"
@@ -114,11 +116,11 @@ def _make(folder: Path, requirements: str, python: str | Path, without: str) -> 
         made = Path(building) / "venv"
         wanted = Path(building) / "requirements.txt"
         wanted.write_text(requirements, encoding="utf-8")
-        interpreter = _interpreter(made)
-        _uv("venv", "--relocatable", "--python", str(python), str(made))
-        _uv("pip", "install", "--python", str(interpreter), "-r", str(wanted))
+        interpreter = interpreter_of(made)
+        uv("venv", "--relocatable", "--python", str(python), str(made))
+        uv("pip", "install", "--python", str(interpreter), "-r", str(wanted))
         if without:
-            _uv("pip", "uninstall", "--python", str(interpreter), without)
+            uv("pip", "uninstall", "--python", str(interpreter), without)
         try:
             made.rename(folder)
         except OSError:
@@ -132,11 +134,12 @@ def _install_project(interpreter: Path, root: Path, folder: Path) -> None:
     stamp = folder / f"project-{_key(project.read_text(encoding='utf-8'))}"
     if stamp.exists():
         return
-    _uv("pip", "install", "--python", str(interpreter), "--no-deps", "-e", str(root))
+    uv("pip", "install", "--python", str(interpreter), "--no-deps", "-e", str(root))
     stamp.touch()
 
 
-def _uv(*arguments: str) -> None:
+def uv(*arguments: str) -> str:
+    """Run uv; what it printed. Raises `RuntimeError` with all it said."""
     command = [sys.executable, "-m", "uv", *arguments]
     # As pip does, trust whom this machine trusts (a company's own certificate, for instance).
     env = os.environ | {"UV_SYSTEM_CERTS": "true", "UV_NATIVE_TLS": "true"}
@@ -145,3 +148,4 @@ def _uv(*arguments: str) -> None:
     )
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
+    return done.stdout
