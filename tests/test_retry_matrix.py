@@ -13,7 +13,6 @@ import socket
 import ssl
 import struct
 import tempfile
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +23,8 @@ import pytest
 
 from nanobanana_nb import Client, ImageRequest, Schedule, errors, protocol
 from nanobanana_nb.models import Succeeded
+
+from .harness.listener import Listener
 
 # Self-signed, for 127.0.0.1, of no use to anybody: it stands for a server that nobody trusts.
 UNTRUSTED = """\
@@ -119,42 +120,26 @@ DONE = own(200, data={"state": "success", "resultJson": json.dumps({"resultUrls"
 PICTURE = sends(answer(200, b"a picture"))
 
 
-class Server:
+class Server(Listener):
     """Acts out a script, one act for a request; the last is repeated. Counts the requests."""
 
     def __init__(self, *script: Act, tls: ssl.SSLContext | None = None) -> None:
+        super().__init__()
         self.script = list(script)
         self.requests = 0
         self.accepted = 0
         self._tls = tls
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        scheme = "https" if tls else "http"
-        self.url = f"{scheme}://127.0.0.1:{self._listener.getsockname()[1]}"
+        if tls:
+            self.url = self.url.replace("http", "https")
 
-    def __enter__(self) -> Server:
-        threading.Thread(target=self._serve, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-
-    def _serve(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                connection, _ = self._listener.accept()
-                self.accepted += 1
-                threading.Thread(target=self._act, args=(connection,), daemon=True).start()
-
-    def _act(self, connection: socket.socket) -> None:
-        with contextlib.suppress(OSError), connection:
-            if self._tls:
-                connection = self._tls.wrap_socket(connection, server_side=True)
-            if read_request(connection):
-                self.requests += 1
-                act = self.script.pop(0) if len(self.script) > 1 else self.script[0]
-                act(connection)
+    def serve(self, connection: socket.socket) -> None:
+        self.accepted += 1
+        if self._tls:
+            connection = self._tls.wrap_socket(connection, server_side=True)
+        if read_request(connection):
+            self.requests += 1
+            act = self.script.pop(0) if len(self.script) > 1 else self.script[0]
+            act(connection)
 
 
 def read_request(connection: socket.socket) -> bytes:

@@ -27,6 +27,7 @@ from cryptography.x509.oid import NameOID
 from nanobanana_nb import client
 
 from .. import test_client
+from ..harness.listener import Listener
 
 API = "api.names.com"
 CDN = "cdn.elsewhere.net"
@@ -212,44 +213,27 @@ def _entries(addresses: Sequence[str], port: Any) -> list[Any]:
     ]
 
 
-class Proxy:
+class Proxy(Listener):
     """A proxy that leads every tunnel to this machine, and notes what it was asked to reach."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.asked: list[str] = []
         self.heads: list[bytes] = []
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
 
-    def __enter__(self) -> Proxy:
-        threading.Thread(target=self._serve, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-
-    def _serve(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                near, _ = self._listener.accept()
-                threading.Thread(target=self._tunnel, args=[near], daemon=True).start()
-
-    def _tunnel(self, near: socket.socket) -> None:
-        with near, contextlib.suppress(OSError):
-            head = b""
-            while b"\r\n\r\n" not in head:
-                head += near.recv(1)
-            self.heads.append(head)
-            method, target, _ = head.split(b"\r\n")[0].decode().split(" ")
-            self.asked.append(f"{method} {target}")
-            with socket.create_connection(("127.0.0.1", int(target.rpartition(":")[2]))) as far:
-                near.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
-                back = threading.Thread(target=_pump, args=(far, near), daemon=True)
-                back.start()
-                _pump(near, far)
-                back.join()
+    def serve(self, near: socket.socket) -> None:
+        head = b""
+        while b"\r\n\r\n" not in head:
+            head += near.recv(1)
+        self.heads.append(head)
+        method, target, _ = head.split(b"\r\n")[0].decode().split(" ")
+        self.asked.append(f"{method} {target}")
+        with socket.create_connection(("127.0.0.1", int(target.rpartition(":")[2]))) as far:
+            near.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            back = threading.Thread(target=_pump, args=(far, near), daemon=True)
+            back.start()
+            _pump(near, far)
+            back.join()
 
 
 def _pump(one: socket.socket, other: socket.socket) -> None:

@@ -8,7 +8,6 @@ import http.client
 import json
 import random
 import socket
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from nanobanana_nb.models import Failed, Succeeded
 from nanobanana_nb.pictures import PictureStore
 from nanobanana_nb.protocol import Answer
 
+from ..harness.listener import Listener
 from ..test_client import QUICK
 from ..test_protocol import STATUSES_OF_THE_WORLD, assert_kept, assert_one_line, odd_body
 from .hostile_child import memory
@@ -285,34 +285,18 @@ def spoken(body: bytes, chance: random.Random) -> bytes:
     return ("\r\n".join(head) + "\r\n\r\n").encode("latin-1") + body
 
 
-class Babbler:
+class Babbler(Listener):
     """A server that says what it is given, whatever it is asked, and hangs up."""
 
-    def __init__(self) -> None:
-        self.says = b""
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+    says = b""
 
-    def __enter__(self) -> Babbler:
-        threading.Thread(target=self._serve, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-
-    def _serve(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                line, _ = self._listener.accept()
-                with line, contextlib.suppress(OSError):
-                    line.recv(65536)
-                    line.sendall(self.says)
-                    line.shutdown(socket.SHUT_WR)
-                    line.settimeout(5)
-                    while line.recv(65536):
-                        pass
+    def serve(self, line: socket.socket) -> None:
+        line.recv(65536)
+        line.sendall(self.says)
+        line.shutdown(socket.SHUT_WR)
+        line.settimeout(5)
+        while line.recv(65536):
+            pass
 
 
 @pytest.mark.parametrize("count", [200, pytest.param(1000, marks=pytest.mark.nightly)])
