@@ -11,8 +11,10 @@ import contextlib
 import functools
 import importlib
 import io
+import itertools
 import random
 import ssl
+import sys
 import time
 import zlib
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
@@ -46,6 +48,15 @@ TICK: Final = 1.0
 MAX_REDIRECTS: Final = 3
 MAX_ADDRESSES: Final = 3
 """Of one name that are tried: the first may be of a kind that the network here does not carry."""
+NEXT_ADDRESS: Final = 3.0
+"""Seconds after which another of them is tried; the last has the whole time to connect."""
+FAKE: Final = ("198.18.", "198.19.")
+"""How addresses begin that a VPN or a local proxy answers in place of the real ones."""
+PACKED: Final = frozenset({"gzip", "x-gzip", "deflate"})
+COMPRESSED: Final = PACKED | {"br", "zstd", "compress", "x-compress"}
+"""Labels that say so; others, such as `none` or `utf-8`, are on bytes that came as they are."""
+LAYERS: Final = 3
+"""Of packing that are undone in an answer of the API."""
 LOOK_TIME: Final = 20.0
 """Seconds for a look at a link while a person waits for it."""
 BUSY: Final = frozenset({408, 425, 429})
@@ -327,7 +338,7 @@ class Client:
         """
         links.check_callback(url, loopback_allowed=self._loopback)
         try:
-            pool = await self._http("fetch")
+            pool = await self._http("relay" if self._is_relayed(_host(url)) else "fetch")
             async with pool, asyncio.timeout(CONNECT_TIME):
                 return int((await pool.http.post(url, content=b"{}")).status_code)
         except Exception as error:  # noqa: BLE001 - whatever it is, the address does not answer
@@ -387,6 +398,10 @@ class Client:
                 request.headers["Host"] = request.url.netloc.decode()
                 request.extensions = {**request.extensions, "sni_hostname": _host(url)}
                 request.url = request.url.copy_with(host=address)
+            if place < len(addresses):
+                patience = dict(request.extensions["timeout"])
+                patience["connect"] = min(patience["connect"], NEXT_ADDRESS)
+                request.extensions = {**request.extensions, "timeout": patience}
             try:
                 return await http.send(request, stream=True)
             except (httpx.ConnectError, httpx.ConnectTimeout):
@@ -408,7 +423,7 @@ class Client:
             return "fetch", []
         host = _host(url)
         shown = links.shorten(host)
-        if not self._loopback and _proxy(host):
+        if self._is_relayed(host):
             if not links.may_be_public(host):
                 raise _broken(url, f"{shown} is a name of a private network")
             return "relay", []
@@ -419,8 +434,15 @@ class Client:
             raise _broken(url, f"{shown} is not found", unreached=True) from None
         addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
         if not all(links.is_public(address) for address in addresses):
-            raise _broken(url, f"{shown} leads into a private network")
-        return "fetch", addresses[:MAX_ADDRESSES]
+            why = f"{shown} leads into a private network"
+            if any(address.startswith(FAKE) for address in addresses):
+                why += ", as with the fake-ip DNS of a VPN; turn that off or set HTTPS_PROXY"
+            raise _broken(url, why)
+        return "fetch", _by_turns(addresses)[:MAX_ADDRESSES]
+
+    def _is_relayed(self, host: str) -> bool:
+        """Whether a proxy leads to a host."""
+        return not self._loopback and self._transport is None and bool(_proxy(host))
 
     async def _call(self, call: protocol.Call, purpose: str) -> protocol.Answer:
         """The API's answer, also where its body was cut: its status says something all the same.
@@ -445,7 +467,9 @@ class Client:
             ):
                 response = await self._sent_with_key(pool.http, request)
                 try:
-                    async for piece in response.aiter_raw():
+                    # A transport of a test's may have read the answer, and unpacked it, itself.
+                    read = response.is_stream_consumed
+                    async for piece in response.aiter_bytes() if read else response.aiter_raw():
                         body += piece
                         if len(body) > protocol.MAX_ANSWER:
                             break
@@ -463,10 +487,11 @@ class Client:
     async def _sent_with_key(
         self, http: httpx.AsyncClient, request: httpx.Request
     ) -> httpx.Response:
+        handled = sys.exception()  # by whoever calls us
         try:
             return await http.send(request, auth=self._authorised, stream=True)
         except BaseException as error:
-            _forget_frames(error)  # the key stands in their variables
+            _forget_frames(error, handled)  # the key stands in their variables
             raise
 
     def _authorised(self, request: httpx.Request) -> httpx.Request:
@@ -544,7 +569,8 @@ class Client:
         if purpose == "relay":
             options["proxy"] = _proxy()
         if self._transport is None:
-            options["verify"] = await self._tls()
+            trusted = await self._tls()
+            options["verify"] = trusted
         # A kept connection may have died unseen, which makes a submit ambiguous for nothing.
         kept = 0 if purpose == "submit" else MOST["fetch" if purpose == "relay" else purpose]
         options["limits"] = httpx.Limits(
@@ -592,7 +618,7 @@ def _check(response: httpx.Response, url: str) -> None:
         raise _broken(url, f"HTTP {status}", unreached=True)
     if status != 200:
         raise _broken(url, f"HTTP {status}", gone=status in GONE)
-    if response.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
+    if not COMPRESSED.isdisjoint(_labels(response.headers.get("Content-Encoding", ""))):
         raise _broken(url, "it is compressed, which was not asked for")
     length = response.headers.get("Content-Length", "")
     if length.isdecimal() and int(length) > MAX_DOWNLOAD:
@@ -603,17 +629,26 @@ def _too_large(url: str) -> errors.DownloadError:
     return _broken(url, f"it is larger than {MAX_DOWNLOAD >> 20} MiB")
 
 
+def _labels(packed: str) -> list[str]:
+    """What a Content-Encoding says was done to the bytes, in that order."""
+    return [label.strip().lower() for label in packed.split(",")]
+
+
 def _unpacked(body: bytes, packed: str) -> bytes:
-    """The bytes of an answer that came packed unasked, as far as an answer may go; of what is
-    packed in another way than the common one, none."""
-    if packed.strip().lower() in ("", "identity"):
-        return body
-    if packed.strip().lower() not in ("gzip", "x-gzip", "deflate"):
-        return b""
-    try:
-        return zlib.decompressobj(zlib.MAX_WBITS | 32).decompress(body, protocol.MAX_ANSWER)
-    except zlib.error:
-        return b""
+    """The bytes of an answer that came packed unasked, as far as an answer may go. Never less than
+    came: labels lie, and what is in it may be the id of a task that is paid for."""
+    for label in reversed(_labels(packed)[-LAYERS:]):
+        if label in PACKED and not body.lstrip().startswith(b"{"):
+            body = _inflated(body) or body
+    return body
+
+
+def _inflated(body: bytes) -> bytes:
+    """One layer less; nothing where it is none that is known."""
+    for bits in (zlib.MAX_WBITS | 32, -zlib.MAX_WBITS):  # gzip or zlib; deflate without a head
+        with contextlib.suppress(zlib.error):
+            return zlib.decompressobj(bits).decompress(body, protocol.MAX_ANSWER)
+    return b""
 
 
 def _check_length(response: httpx.Response, url: str, length: int) -> None:
@@ -645,13 +680,24 @@ def _reason(error: Exception) -> str:
     return protocol.clean(error) or type(error).__name__
 
 
-def _forget_frames(error: BaseException) -> None:
-    """Take from an error, and from those that led to it, the frames that they came through."""
-    chain: list[BaseException | None] = [error]
-    while chain:
-        if (one := chain.pop()) is not None and one.__traceback__ is not None:
+def _forget_frames(error: BaseException, handled: BaseException | None) -> None:
+    """Take from an error, and from those that led to it, the frames that they came through; but
+    not from what was being handled before, which is somebody else's."""
+    theirs = _with_causes(handled)
+    for number, one in _with_causes(error).items():
+        if number not in theirs:
             one.__traceback__ = None
-            chain += [one.__cause__, one.__context__]
+
+
+def _with_causes(error: BaseException | None) -> dict[int, BaseException]:
+    """By their identity, for not every error has a hash."""
+    found: dict[int, BaseException] = {}
+    ahead = [error]
+    while ahead:
+        if (one := ahead.pop()) is not None and id(one) not in found:
+            found[id(one)] = one
+            ahead += [one.__cause__, one.__context__]
+    return found
 
 
 def _certificate_refused(error: BaseException | None) -> bool:
@@ -665,6 +711,16 @@ def _host(url: str) -> str:
     import httpx
 
     return httpx.URL(url).raw_host.decode()
+
+
+def _by_turns(addresses: Sequence[str]) -> list[str]:
+    """IPv6 and IPv4 in turn, for a network may carry only one of the two; the first stays first."""
+    first: list[str] = []
+    other: list[str] = []
+    for address in addresses:
+        (first if (":" in address) == (":" in addresses[0]) else other).append(address)
+    turns = itertools.zip_longest(first, other)
+    return [address for turn in turns for address in turn if address]
 
 
 def _proxy(host: str = "") -> str:

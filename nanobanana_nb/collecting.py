@@ -32,13 +32,15 @@ from .mirror import Mirror
 from .models import MODEL, Succeeded
 from .outcomes import Outcome
 from .pacing import DOWNLOAD_TRIES
-from .pictures import PictureStore, StoredPicture
+from .pictures import PictureStore, StoredPicture, begins_as_picture
 from .reporting import Tracker
 from .rhythm import Rhythms
 from .rows import UNFINISHED, PictureRow, TaskRow
 
 WATCH: Final = 0.5
 """Seconds between two looks at a task that another kernel looks after."""
+REFUSALS: Final = 2
+"""Of one picture, in one go: what came whole and is none may have been broken on its way, once."""
 LINK_LIFE: Final = 24 * 3600.0
 """Seconds; the API's pages say that links live a day."""
 FORGOTTEN: Final = 7 * LINK_LIFE
@@ -196,21 +198,37 @@ class Collector:
         return Outcome(replace(row, state="stored"))
 
     async def _not_fetched(self, row: TaskRow, error: DownloadError) -> DownloadError:
-        """Note that a picture is not on disk: for now, or for good when its links have died."""
-        if error.gone and self._age(row) > LINK_LIFE:
-            gone = (
-                f"Task {row.task_id} was done and paid for ({row.price} US dollars), but its links "
-                "lived a day and are dead, and the API gives no others: its picture is gone."
-            )
-            await self.ledger.move(row.id, "expired", error=gone)
-            return DownloadError(gone, url=error.url, gone=True)
+        """Note that a picture is not on disk: for now, or for good, where its links have died or
+        what they lead to cannot be used."""
+        kept = error.kept or (self.store.kept_aside(row.id) if error.gone else None)
+        if final := self._final(row, error, kept):
+            paid = f"Task {row.task_id} was done and paid for ({row.price} US dollars), but {final}"
+            await self.ledger.move(row.id, "expired", error=paid)
+            return DownloadError(paid, url=error.url, gone=True, kept=kept)
         await self.ledger.move(row.id, "ready", lease=None)
         return DownloadError(
             f"Task {row.task_id} is done and paid for, but its picture is not on disk yet. "
             f"{error} nb.resume() tries again; the link lives a day at most.",
             url=error.url,
             gone=error.gone,
+            kept=error.kept,
         )
+
+    def _final(self, row: TaskRow, error: DownloadError, kept: Path | None) -> str:
+        """Why a picture is not fetched again; empty if that may help."""
+        late = self._age(row) > LINK_LIFE
+        if error.kept and (late or begins_as_picture(error.kept)):
+            return f"what came cannot be used here, and is not fetched again. {error}"
+        if error.gone and late and kept:
+            return (
+                f"its links are dead. What came earlier cannot be used here; it is kept as {kept}."
+            )
+        if error.gone and late:
+            return (
+                "its links lived a day and are dead, and the API gives no others: its picture is "
+                "gone."
+            )
+        return ""
 
     async def _drawn(self, row: TaskRow) -> Drawn:
         """What is put into the pictures of a task: its settings, and from whom it descends."""
@@ -231,6 +249,7 @@ class Collector:
 
     async def _download(self, row: TaskRow, position: int, drawn: Drawn | None) -> StoredPicture:
         url = row.pictures[position].url
+        refusals = 0
         for tries in range(1, DOWNLOAD_TRIES + 1):
             try:
                 note = _sidecar(row, position, url)
@@ -240,7 +259,8 @@ class Collector:
                         incoming, row.request.prompt, row.id, row.created, note, drawn
                     )
             except DownloadError as error:
-                if tries == DOWNLOAD_TRIES:
+                refusals += error.kept is not None
+                if refusals == REFUSALS or tries == DOWNLOAD_TRIES:
                     raise
                 if error.gone:
                     url = await self._fresh_link(row, position)

@@ -8,6 +8,7 @@ as it was.
 from __future__ import annotations
 
 import contextlib
+import re
 import struct
 import zlib
 from collections.abc import Iterator
@@ -36,10 +37,16 @@ _KEYWORDS: Final = (
 )
 _MAX_PIECES: Final = 100_000
 """Chunks or segments of a file that are looked at."""
+_MAX_HEAD: Final = 1_000
+"""Segments of a JPEG before its pixels, and bytes between them: decoders take each by itself."""
+MARKER: Final = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+"""What ends the data of a scan."""
 _EXIF: Final = b"Exif\0\0"
 _XMP: Final = b"http://ns.adobe.com/xap/1.0/\0"
-_APP0, _APP1, _APP10, _SCAN = 0xE0, 0xE1, 0xEA, 0xDA
+_APP0, _APP1, _APP10, _SCAN, _END = 0xE0, 0xE1, 0xEA, 0xDA, 0xD9
 _STANDALONE: Final = (0x01, *range(0xD0, 0xD8))
+_STRAY: Final = (0x01, 0xC8, 0xD8, *range(0xF0, 0xFE))
+"""Markers that belong nowhere, after which Pillow skips no content."""
 _OURS: Final = NOTE.encode() + b"\0"
 _SEGMENT: Final = 0xFFFF - 2
 """Bytes that one segment of a JPEG holds."""
@@ -60,13 +67,26 @@ def is_picture(data: bytes) -> bool:
 
 
 def scans(data: bytes) -> int:
-    """How often a JPEG goes through all of its pixels; 0 for what is none."""
-    if data.startswith(b"\xff\xd8\xff"):
-        with contextlib.suppress(UnexpectedError, struct.error):
-            for marker, start, _, _ in _jpeg_places(data):
-                if marker == _SCAN:
-                    return data.count(bytes([0xFF, _SCAN]), start)
-    return 0
+    """How often a JPEG goes through all of its pixels, up to its end: behind it, a phone may have a
+    film. 0 for what is none. Raises `UnexpectedError` where far too much stands before the pixels.
+    """
+    if not data.startswith(b"\xff\xd8\xff"):
+        return 0
+    found, at, left = 0, 2, _MAX_HEAD
+    for _ in range(_MAX_PIECES):
+        mark = MARKER.search(data, at, len(data) if found else at + left)
+        if mark is None or mark[0][1] == _END:
+            break
+        found += mark[0][1] == _SCAN
+        left -= 1 + mark.start() - at
+        at = mark.end()
+        if mark[0][1] not in _STRAY:
+            at += max(2, int.from_bytes(data[at : at + 2]))
+    else:
+        raise UnexpectedError("too many segments")
+    if not found:
+        raise UnexpectedError("no pixels within reach")
+    return found
 
 
 def webp_size(data: bytes) -> tuple[int, int] | None:
@@ -223,11 +243,13 @@ def _jpeg_pieces(data: bytes) -> Iterator[_Piece]:
 
 def _jpeg_places(data: bytes) -> Iterator[tuple[int, int, int, int]]:
     """The same as markers, each with where it begins, where its content does, and where it ends."""
-    at = 2
+    at, left = 2, _MAX_HEAD
     for _ in range(_MAX_PIECES):
         start = at
         while data[at : at + 2] == b"\xff\xff":  # fill bytes
-            at += 1
+            at, left = at + 1, left - 1
+            if left < 0:
+                raise UnexpectedError("too many fill bytes")
         filler, marker = struct.unpack_from("BB", data, at)
         if filler != 0xFF or marker in (0x00, 0xD8, 0xD9):
             raise UnexpectedError("a segment does not begin as one")

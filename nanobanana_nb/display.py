@@ -148,7 +148,7 @@ _STANDING: Final = {
     "parked": "still being drawn",
     "unknown": "may have been billed",
     "ready": "not fetched yet",
-    "expired": "paid for and gone",
+    "expired": "paid for, without a picture",
     "rejected": "refused, not billed",
     "abandoned": "dropped",
 }
@@ -338,13 +338,18 @@ def picture_card(card: Card, fallback: bytes = b"") -> Bundle:
 
 
 def gallery_card(
-    cards: Sequence[tuple[int, Card]], headline: str, price: str, sheet: bytes, more: str = ""
+    cards: Sequence[tuple[int, Card]],
+    headline: str,
+    price: str,
+    sheet: bytes,
+    more: str = "",
+    tasks: Sequence[str] = (),
 ) -> Bundle:
     """Several pictures in a grid that folds to the width there is; what they share is said once.
 
     Each comes with its index in Python. What gave no picture stands below the grid, and what
     failed for the same reason stands there once. `sheet` is one JPEG of them all, for front ends
-    that show no HTML; `more` says what is left out.
+    that show no HTML; `more` says what is left out, and `tasks` are the ids of that, too.
     """
     shared, folder = in_common(cards)
     cells = "".join(
@@ -357,7 +362,7 @@ def gallery_card(
     grid = f'<div style="display:grid;{columns};gap:12px;align-items:start">{cells}</div>'
     top = top_line(headline, dotted(*shared, price, folder))
     left_out = _quiet([more] if more else [], margin=8)
-    body = f"{top}{grid if cells else ''}{left_out}{notes(cards)}{task_ids(cards)}"
+    body = f"{top}{grid if cells else ''}{left_out}{notes(cards)}{task_ids(cards, tasks)}"
     bundle: Bundle = {
         "text/html": f"<div {ROOT}>{body}</div>",
         "text/plain": "\n".join((dotted(headline, price), *gallery_lines(cards, more))),
@@ -383,9 +388,10 @@ def notes(cards: Sequence[tuple[int, Card]]) -> str:
     )
 
 
-def task_ids(cards: Sequence[tuple[int, Card]]) -> str:
+def task_ids(cards: Sequence[tuple[int, Card]], more: Sequence[str] = ()) -> str:
     """What stands at the end of several pictures, as HTML: whose tasks they are, once each."""
-    return tasks_line([*dict.fromkeys(card.task for _, card in cards if card.task)])
+    ids = (*(card.task for _, card in cards), *more)
+    return tasks_line([*dict.fromkeys(filter(None, ids))])
 
 
 def widget_view(model_id: str, without: str) -> Bundle:

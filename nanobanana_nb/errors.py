@@ -27,6 +27,16 @@ plain values. In a notebook that line is all that is shown.
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+from typing import Final
+
+UNSEEN: Final = re.compile(
+    "[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
+)
+"""What steers a terminal, turns a line around, or cannot be seen or sent; but not the end of a
+line, nor the joiners U+200C and U+200D: without them emoji fall apart and Persian is misspelt."""
+
 
 class OneLine:
     """An exception that a notebook shows as one line instead of a traceback.
@@ -36,7 +46,7 @@ class OneLine:
     """
 
     def __str__(self) -> str:
-        return "".join(c if c.isprintable() or c == "\n" else " " for c in super().__str__())
+        return UNSEEN.sub(" ", super().__str__())
 
     def _render_traceback_(self) -> list[str]:
         return [f"{type(self).__name__}: {self}"]
@@ -164,16 +174,24 @@ class WaitTimeout(NanoBananaError):
 
 
 class DownloadError(NanoBananaError):
-    """The picture exists but could not be fetched or read. `gone`: the link no longer works;
-    `unreached`: the network or the server was in trouble, which says nothing of the link."""
+    """The picture exists but could not be fetched or read. `gone`: the link no longer leads to one;
+    `unreached`: the network or the server was in trouble, which says nothing of the link. `kept` is
+    the file of what came and cannot be used."""
 
     def __init__(
-        self, message: str, *, url: str, gone: bool = False, unreached: bool = False
+        self,
+        message: str,
+        *,
+        url: str,
+        gone: bool = False,
+        unreached: bool = False,
+        kept: Path | None = None,
     ) -> None:
         super().__init__(message)
         self.url = url
         self.gone = gone
         self.unreached = unreached
+        self.kept = kept
 
 
 class Stopped(OneLine, KeyboardInterrupt):

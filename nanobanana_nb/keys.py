@@ -12,6 +12,7 @@ import os
 import queue
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal, NoReturn
@@ -28,6 +29,8 @@ KEY_OPTIONS: Final = frozenset({"--key", "--apikey", "--api-key", "--api_key"})
 """What people may try, and what is no option anywhere: cells and command lines are kept."""
 PATIENCE: Final = 10.0
 """Seconds for an answer of the keyring, which may ask a person; Colab's own limit is the same."""
+NOTICED: Final = 3.0
+"""Seconds; who took longer to say that there is no key is not asked again."""
 
 _LIKE_A_KEY: Final = 12
 """Letters; a shorter one, such as a test's, may be a word that means something else."""
@@ -188,9 +191,14 @@ def _ask_keyring() -> Secret | Remark | None:
     asking = threading.Thread(
         target=lambda: answers.put(_look_into_keyring()), name="nanobanana_nb-keyring", daemon=True
     )
+    began = time.monotonic()
     asking.start()
     try:
-        return answers.get(timeout=PATIENCE)
+        answer = answers.get(timeout=PATIENCE)
+        if answer is None and time.monotonic() - began > NOTICED:
+            text = f"The keyring, which took its time, has no {KEY_NAME}; it is not asked again."
+            return Remark("the keyring", text, lasting=True)
+        return answer
     except queue.Empty:
         text = (
             f"The keyring did not answer within {PATIENCE:.0f} s (does it wait to be unlocked?) "

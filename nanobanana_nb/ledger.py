@@ -656,25 +656,11 @@ class Ledger:
         return Earlier(before[0], Decimal(before[1]), spent, unknown)
 
     @_in_writer
-    def restore(self, row: TaskRow) -> bool:
-        """Note a stored task anew, from what stands beside its pictures; False if it is known."""
+    def restore(self, rows: Sequence[TaskRow]) -> list[bool]:
+        """Note stored tasks anew, from what stands beside their pictures, all of them or none; for
+        each, whether it was not known yet."""
         with self._transaction() as db:
-            known = db.execute(
-                "SELECT 1 FROM task WHERE id = ? OR (task_id = ? AND task_id IS NOT NULL)",
-                (row.id, row.task_id),
-            ).fetchone()
-            if known:
-                return False
-            _insert(db, row, cell=row.cell, sent=row.created, day=_day(row.created))
-            db.executemany(
-                "INSERT INTO picture (task, position, url, file, sha256, width, height) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?)",
-                [
-                    (row.id, position, one.url, str(one.file), one.sha256, one.width, one.height)
-                    for position, one in enumerate(row.pictures)
-                ],
-            )
-        return True
+            return [self._restored(db, row) for row in rows]
 
     def close(self) -> None:
         """Let go of all leases and end the writer thread once all is written."""
@@ -779,6 +765,24 @@ class Ledger:
             "UPDATE task SET owner = :me, lease = :lease WHERE id = :id "  # noqa: S608
             f"AND state IN {_listed(UNFINISHED)} AND {_FREE}",
             {"id": id, "me": self._me, "now": now, "lease": now + LEASE},
+        )
+        return True
+
+    def _restored(self, db: sqlite3.Connection, row: TaskRow) -> bool:
+        known = db.execute(
+            "SELECT 1 FROM task WHERE id = ? OR (task_id = ? AND task_id IS NOT NULL)",
+            (row.id, row.task_id),
+        ).fetchone()
+        if known:
+            return False
+        _insert(db, row, cell=row.cell, sent=row.created, day=_day(row.created))
+        db.executemany(
+            "INSERT INTO picture (task, position, url, file, sha256, width, height) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [
+                (row.id, position, one.url, str(one.file), one.sha256, one.width, one.height)
+                for position, one in enumerate(row.pictures)
+            ],
         )
         return True
 

@@ -43,10 +43,10 @@ MAX_SIDE: Final = 65_535
 """Pixels; no JPEG has more, and of more a single row is large."""
 MAX_SCANS: Final = 100
 """Of a JPEG, which goes through all of its pixels with each; common ones have up to ten."""
-RESULT_ROOM: Final = 160_000_000
-"""Bytes that a result may need on its way to the disk; a picture of 4K needs about 100 million."""
-ROOM: Final = 500_000_000
-"""Bytes that any other picture may need."""
+RESULT_ROOM: Final = 420_000_000
+"""Bytes that a result may need on its way to the disk: as many as a lossless WebP of 4K."""
+ROOM: Final = 700_000_000
+"""Bytes that any other picture may need: enough for whatever was stored, also as a whole."""
 MOST_REFUSED: Final = 4
 """Files of one task that are kept although they are no pictures."""
 FORMATS: Final = ("PNG", "JPEG", "WEBP")
@@ -194,15 +194,35 @@ class PictureStore:
         id: str,  # noqa: A002
         error: DownloadError,
     ) -> DownloadError:
-        """Keep what is no picture, once however often it comes; the error, which says where."""
-        file = self._refused / f"{id}-{hashlib.sha256(data).hexdigest()[:12]}.bin"
-        with contextlib.suppress(OSError):
-            self._refused.mkdir(parents=True, exist_ok=True)
-            others = len(list(self._refused.glob(f"{id}-*.bin")))
-            if data and (file.exists() or (others < MOST_REFUSED and _put(file, data, 0o600))):
-                kept = f"{error} What came, {len(data):,} bytes, is kept as {file}."
-                return DownloadError(kept, url=error.url)
+        """Keep what is no picture, once however often it comes; the error, which says where.
+
+        Of too many, those stay that begin as a picture does, and the newest of them.
+        """
+        name = f"{id}-{hashlib.sha256(data).hexdigest()[:12]}.bin"
+        for folder in (self._refused, *self._elsewhere) if data else ():
+            file = folder / name
+            with contextlib.suppress(OSError):
+                folder.mkdir(parents=True, exist_ok=True)
+                others = [one for one in _aside(folder, id) if one != file]
+                if not _holds(file, data):
+                    if len(others) >= MOST_REFUSED and not containers.is_picture(data):
+                        return error
+                    with written(folder, data, 0o600) as part:
+                        part.replace(file)
+                    for old in others[: max(0, len(others) + 1 - MOST_REFUSED)]:
+                        with contextlib.suppress(OSError):
+                            old.unlink()
+                said = f"{error} What came, {len(data):,} bytes, is kept as {file}."
+                return DownloadError(said, url=error.url, kept=file)
         return error
+
+    def kept_aside(self, id: str) -> Path | None:  # noqa: A002
+        """What came of a task and could not be used; None if there is nothing."""
+        found: list[Path] = []
+        for folder in (self._refused, *self._elsewhere):
+            with contextlib.suppress(OSError):
+                found += _aside(folder, id)[-1:]
+        return next(iter(found), None)
 
     def _put_somewhere(
         self,
@@ -246,6 +266,19 @@ class PictureStore:
             self._previews.mkdir(parents=True, exist_ok=True)
             with written(self._previews, preview) as part:
                 part.replace(self.preview_file(file))
+
+
+def begins_as_picture(file: Path) -> bool:
+    """Whether a file that was kept aside may be the picture that was paid for."""
+    with contextlib.suppress(OSError), file.open("rb") as opened:
+        return containers.is_picture(opened.read(12))
+    return False
+
+
+def _aside(folder: Path, id: str) -> list[Path]:  # noqa: A002
+    """What a folder keeps of a task although it is no picture, that of least worth first."""
+    found = folder.glob(f"{id}-*.bin")
+    return sorted(found, key=lambda file: (begins_as_picture(file), file.lstat().st_mtime_ns))
 
 
 def refuges(home: Path) -> tuple[Path, ...]:
@@ -295,13 +328,17 @@ def _opened(
     url = "" if isinstance(picture, bytes) else picture.absolute().as_uri()
     try:
         data = picture if isinstance(picture, bytes) else picture.read_bytes()
-        if (declared := containers.webp_size(data)) is not None:
-            _check_size(declared, "WEBP", data, room)  # opening it makes room for its pixels
+        whole = side is None
+        scans = containers.scans(data)  # opening a JPEG reads all that stands before its pixels
+        if (declared := containers.webp_size(data)) is not None:  # opening one makes room for them
+            _check_size(declared, "WEBP", data, _WEBP, whole, room)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             image = Image.open(io.BytesIO(data), formats=FORMATS)
         size = image.size
-        _check_size(size, str(image.format), data, room)
+        if scans > MAX_SCANS:
+            raise DownloadError(f"The file is a JPEG of {scans:,} scans; ten are common.", url="")
+        _check_size(size, str(image.format), data, _pixel_needs(image, scans), whole, room)
         if side is not None:
             image.draft(None, fitted(size, side))
         if image.width * image.height > LARGE:
@@ -319,24 +356,39 @@ def _opened(
 
 
 _TOO_MANY: Final = f"has more than {MAX_PIXELS // 1_000_000} million pixels"
-_PIXEL, _SCANNED_PIXEL, _WEBP_PIXEL = 4, 12, 16
-"""Bytes for each pixel while it is decoded: the decoder of WebP has four copies, and that of a JPEG
-in several scans all that is known of each pixel so far."""
+_PNG, _SEE_THROUGH, _JPEG, _WEBP = (4.2, 4.2), (8.2, 8.2), (0.3, 4.8), (19.0, 19.0)
+"""Bytes for each pixel, as measured: where a preview is made alone, and where it comes whole."""
 
 
-def _check_size(size: tuple[int, int], kind: str, data: bytes, room: int) -> None:
-    """Raises `DownloadError` for what would need more memory than any picture of the API, or time
-    without end. Its bytes count twice: a copy of them is labelled."""
+def _pixel_needs(image: Image.Image, scans: int) -> tuple[float, float]:
+    """The same for a picture that is open. A JPEG of several scans is held in numbers of two bytes
+    for each colour until the last scan."""
+    if image.format == "PNG":
+        return _SEE_THROUGH if image.mode == "RGBA" else _PNG
+    if image.format == "WEBP":
+        return _WEBP
+    if scans > 1 or "progressive" in image.info:
+        held = 2.0 * len(image.getbands())
+        return held, held + 5
+    return _JPEG
+
+
+def _check_size(
+    size: tuple[int, int],
+    kind: str,
+    data: bytes,
+    needs: tuple[float, float],
+    whole: bool,
+    room: int,
+) -> None:
+    """Raises `DownloadError` for what has too many pixels, or would need more memory than there is
+    room for. The bytes of what comes whole count twice: a copy of them is labelled."""
     width, height = size
     if width * height > MAX_PIXELS:
         raise DownloadError(f"The file {_TOO_MANY}.", url="")
     if max(size) > MAX_SIDE:
         raise DownloadError(f"The file has a side of more than {MAX_SIDE:,} pixels.", url="")
-    scans = containers.scans(data)
-    if scans > MAX_SCANS:
-        raise DownloadError(f"The file is a JPEG of {scans:,} scans; ten are common.", url="")
-    each = _WEBP_PIXEL if kind == "WEBP" else _SCANNED_PIXEL if scans > 1 else _PIXEL
-    if 2 * len(data) + each * width * height > room:
+    if (1 + whole) * len(data) + needs[whole] * width * height > room:
         raise DownloadError(
             f"The file would need more than {room // 1_000_000} MB of memory "
             f"({kind}, {width:,} x {height:,} pixels, {len(data):,} bytes).",

@@ -15,6 +15,7 @@ import asyncio
 import atexit
 import concurrent.futures
 import contextlib
+import inspect
 import os
 import signal
 import sys
@@ -185,7 +186,8 @@ class Portal:
         # Again and again, because a task may start another one while it is cancelled.
         while others := self._others():
             for task in others:
-                task.cancel()
+                if _has_begun(task):
+                    task.cancel()
             await asyncio.wait(others, timeout=0.5)
             if time.monotonic() - begun > 2:
                 break
@@ -277,6 +279,13 @@ def _c_task(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> 
     from _asyncio import Task
 
     return Task(coroutine, loop=loop, **options)
+
+
+def _has_begun(task: asyncio.Task[Any]) -> bool:
+    """Cancelled before its first step, a task leaves a coroutine that is never awaited: what anyio
+    wraps in it. Whoever started it is cancelled too, and takes it along."""
+    coroutine: Any = task.get_coro()
+    return inspect.getcoroutinestate(coroutine) != inspect.CORO_CREATED
 
 
 def _ended(job: Job[Any], seconds: float) -> bool:

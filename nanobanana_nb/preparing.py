@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,8 +45,6 @@ _HEADERS: Final = {(0xE0, 16), (0xEE, 14)}
 """JFIF without a thumbnail, and Adobe's note on the colours, with their lengths."""
 _SCAN: Final = 0xDA
 _END: Final = 0xD9
-_MARKER: Final = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
-"""What ends the data of a scan."""
 _JPEGS: Final = [("JPEG", {"quality": quality}) for quality in (95, 90, 80)]
 _WEBPS: Final = [("WEBP", {"quality": quality}) for quality in (95, 80)]
 _PNGS: Final = [("PNG", {"compress_level": 4})]
@@ -129,13 +126,14 @@ def _opened(data: bytes, name: str) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            scans = containers.scans(data)
             image = Image.open(io.BytesIO(data), formats=READ)
     except Image.DecompressionBombError:
         raise _too_many_pixels(name) from None
     except Exception:  # noqa: BLE001 - Pillow's readers raise whatever a broken file leads to
         raise RequestError(f"{name} {_why_not(data)}") from None
     _check_size(image, name)
-    if containers.scans(data) > pictures.MAX_SCANS:
+    if scans > pictures.MAX_SCANS:
         raise RequestError(f"{name} is a JPEG of countless scans; save it anew.")
     return image
 
@@ -241,7 +239,7 @@ def _is_bare_jpeg(data: bytes) -> bool:
             return False
         place += 2 + length
         if marker == _SCAN:
-            found = _MARKER.search(data, place)
+            found = containers.MARKER.search(data, place)
             place = found.start() if found else len(data)
     return data[place:] == bytes([0xFF, _END])
 

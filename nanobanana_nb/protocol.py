@@ -517,9 +517,7 @@ def _quoted(text: str) -> str:
     return f" It says: “{text}”." if text else ""
 
 
-_UNSEEN: Final = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]+"
-)
+_UNSEEN: Final = re.compile(f"(?:{errors.UNSEEN.pattern}|\n)+")
 
 
 def clean(text: object, length: int = 300) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import time
 from collections import defaultdict
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -53,7 +54,7 @@ async def restore(ledger: Ledger, found: Iterable[Sidecar]) -> list[bool]:
     tasks: dict[str, dict[int, Sidecar]] = defaultdict(dict)
     for one in found:
         tasks[one.id].setdefault(one.position, one)
-    return [await ledger.restore(_row(list(of.values()))) for of in tasks.values()]
+    return await ledger.restore([_row(list(of.values())) for of in tasks.values()])
 
 
 class Memory:
@@ -63,16 +64,38 @@ class Memory:
         self._ledger = ledger
         self._loop = loop
 
-    def knows(self, id: str) -> bool:  # noqa: A002
-        """Whether there is such a task."""
-        return self._done(self._ledger.get(id)) is not None
+    def known(self, ids: Sequence[str]) -> set[str]:
+        """Those of which there is a task."""
+        return self._done(self._known(ids))
 
-    def note(self, found: Iterable[Sidecar]) -> int:
-        """Note the tasks that these are of; how many were not known yet."""
-        return sum(self._done(restore(self._ledger, found)))
+    def note(self, found: Sequence[Sidecar]) -> int:
+        """Note the tasks that these are of; how many were not known yet.
+
+        One that no ledger can hold is left out; `LedgerError` if this one takes none now.
+        """
+        try:
+            return sum(self._done(restore(self._ledger, found)))
+        except TimeoutError:
+            raise
+        except (ValueError, OverflowError, OSError):  # such as a date of which there is no day
+            if len({one.id for one in found}) < 2:
+                return 0
+        tasks: dict[str, list[Sidecar]] = defaultdict(list)
+        for one in found:
+            tasks[one.id].append(one)
+        return sum(map(self.note, tasks.values()))
+
+    async def _known(self, ids: Sequence[str]) -> set[str]:
+        rows = await asyncio.gather(*map(self._ledger.get, ids))
+        return {row.id for row in rows if row is not None}
 
     def _done(self, asked: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(asked, self._loop).result(PATIENCE)
+        try:
+            return asyncio.run_coroutine_threadsafe(asked, self._loop).result(PATIENCE)
+        finally:
+            # Where the loop has ended, nobody else does.
+            if inspect.getcoroutinestate(asked) == inspect.CORO_CREATED:
+                asked.close()
 
 
 def _set_aside(file: Path) -> Path | None:

@@ -272,9 +272,13 @@ class Generation:
             picture.path.name,
             starred=self.starred,
             remarks=self._remarks(),
-            # Colab's machines end with their files; by its id a picture comes back for a day.
-            task=self.task_id if in_colab() and not self.sandbox else "",
+            task=self._task_to_keep(),
         )
+
+    def _task_to_keep(self) -> str:
+        """The id, where it may be needed: Colab's machines end with their files, and by it a
+        picture comes back for a day."""
+        return self.task_id if in_colab() and not self.sandbox and self.images else ""
 
     def _gap(self) -> display.Card:
         """What stands in the place of a picture."""
@@ -368,7 +372,8 @@ class Gallery(Sequence[Generation]):
         return "\n".join((" · ".join(self._headline()), *lines))
 
     def _repr_mimebundle_(self, **_: object) -> display.Bundle:
-        return _gallery_bundle(self._numbered(), *self._headline(), self._more())
+        tasks = [one._task_to_keep() for one in self]
+        return _gallery_bundle(self._numbered(), *self._headline(), self._more(), tasks)
 
     def _with(self, generations: Iterable[Generation]) -> Gallery:
         """What a slice is."""
@@ -463,7 +468,11 @@ def _why(error: SubmitUnknown) -> str:
 
 
 def _gallery_bundle(
-    cards: list[tuple[int, display.Card]], headline: str, price: str, more: str = ""
+    cards: list[tuple[int, display.Card]],
+    headline: str,
+    price: str,
+    more: str = "",
+    tasks: Sequence[str] = (),
 ) -> display.Bundle:
     there = [card.preview for _, card in cards if card.preview]
     sheet = previews.contact_sheet(there[:_ON_SHEET])
@@ -472,7 +481,7 @@ def _gallery_bundle(
     small = [
         (n, replace(card, preview=previews.shrink(card.preview, limit=limit))) for n, card in cards
     ]
-    return display.gallery_card(small, headline, price, sheet, more)
+    return display.gallery_card(small, headline, price, sheet, more, tasks)
 
 
 def short_path(path: Path) -> str:

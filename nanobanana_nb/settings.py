@@ -79,6 +79,7 @@ class Settings:
     def __post_init__(self) -> None:
         object.__setattr__(self, "base_url", _checked_base_url(self.base_url))
         self._check_key()
+        self._check_mirror()
         object.__setattr__(self, "callback_url", self._checked_callback_url())
         if self.sandbox not in ("auto", "always", "never"):
             raise ConfigError(f"NANOBANANA_SANDBOX is {self.sandbox!r}; use auto, always or never.")
@@ -133,6 +134,14 @@ class Settings:
                 f"The key in {self.found.source} is for {BASE_URL} only, so nothing is sent to "
                 f"{self.base_url}; give api_key as well."
             )
+
+    def _check_mirror(self) -> None:
+        if self.mirror is not None:
+            object.__setattr__(self, "mirror", Path(self.mirror).expanduser().absolute())
+            if not self.mirror.name:
+                raise ConfigError(
+                    f"NANOBANANA_MIRROR is {str(self.mirror)!r}; give a folder in it, or off."
+                )
 
     def _checked_callback_url(self) -> str:
         if not self.callback_url:
@@ -205,7 +214,7 @@ def _mirror(said: str | None) -> Path | None:
     """The folder for copies that was said, where there is one; else the Drive's, in Colab."""
     if said is None:
         return DRIVE if keys.in_colab() else None
-    return None if said.strip().lower() in _NO else Path(said.strip()).expanduser().absolute()
+    return None if said.strip().lower() in _NO else Path(said.strip())
 
 
 def read_budget(value: Any) -> Decimal | None:

@@ -26,7 +26,9 @@ MAX_BYTES: Final = 1_000_000
 MAX_PICTURE: Final = 100_000_000
 """Bytes; a file that is said to be larger is none of ours, and is not read to the end."""
 PICTURES: Final = (".png", ".jpg", ".webp")
-_YEAR_9999: Final = 253_402_300_800
+_YEAR_9999: Final = 253_370_764_800
+_DEAREST: Final = 10
+"""US dollars; a picture that is said to have cost more is none of ours, and would fill a budget."""
 
 Why = Literal[
     "unreadable",  # no permission, or no plain file
@@ -197,7 +199,7 @@ def _sidecar(found: Mapping[str, Any], folder: Path) -> Sidecar:
         cell=None if found.get("cell") is None else _text_of(found, "cell"),
         references=_texts_of(found, "references") if "references" in found else (),
     )
-    if not sidecar.id or not price.is_finite() or not 0 <= price < 1000:
+    if not sidecar.id or not price.is_finite() or not 0 <= price < _DEAREST:
         raise _BrokenError("wrong")
     return sidecar
 

@@ -599,6 +599,7 @@ class Studio:
             if self._workshop is None:
                 self._workshop = await asyncio.to_thread(self._opened)
                 await self._workshop.begin()
+            await self._workshop.read_back()
             return self._workshop
 
     def _opened(self) -> Workshop:

@@ -9,7 +9,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Literal, Unpack, overload
 
-from . import plans, screen
+from . import plans, schema, screen
 from .archive import History
 from .batches import Batch
 from .errors import ConfigError, NanoBananaError
@@ -51,7 +51,9 @@ def recover() -> None:
     """
     if not in_colab():
         with contextlib.suppress(NanoBananaError):
-            current_studio().recover()
+            # Without a key, because to look for one may open the dialogue of a keyring.
+            if schema.anything_left(Settings.load(api_key=None).ledger):
+                current_studio().recover()
 
 
 def current_studio() -> Studio:

@@ -140,21 +140,26 @@ class Workshop:
         )
 
     async def begin(self) -> None:
-        """Take up what other kernels have left, and on a new machine what other machines have:
-        that is known before anything is drawn, for it may be what a cell asks for."""
+        """Take up what other kernels have left, and in the background what lies in the mirror."""
         self.runner.watch()
-        if self.mirror is None:
+        if self.mirror is not None:
+            self.mirror.begin(rebuilding.Memory(self.ledger, asyncio.get_running_loop()))
+
+    async def read_back(self) -> None:
+        """On a new machine, wait until it is known what others have left in the mirror, for it may
+        be what a cell asks for. A drive that takes too long is not waited for again."""
+        if self.mirror is None or self.mirror.seen or not self._new_here:
             return
-        if not self._new_here:
-            self.mirror.begin()
-            return
-        self.mirror.begin(rebuilding.Memory(self.ledger, asyncio.get_running_loop()))
-        await asyncio.wait([asyncio.wrap_future(self.mirror.looked)], timeout=READ_BACK)
+        looked = asyncio.wrap_future(self.mirror.look())
+        done, _ = await asyncio.wait([looked], timeout=READ_BACK)
+        if not done:
+            self._new_here = False
+            self.mirror.tell_of_slowness()
 
     async def close(self) -> None:
         """Let go of connections, file and sandbox, once the last copies are made."""
         if self.mirror is not None:
-            self.mirror.close()
+            self.mirror.close(LAST_COPIES)
             await asyncio.wait([asyncio.wrap_future(self.mirror.ended)], timeout=LAST_COPIES)
         await self.client.aclose()
         self._store.close()
@@ -320,9 +325,12 @@ def home_of(settings: Settings) -> Settings:
 def mirror_of(settings: Settings) -> Path | None:
     """Where copies of the pictures go. The sandbox's are worth none, unless a folder was said."""
     folder = settings.mirror
-    if folder is None or not is_sandboxed(settings):
-        return None if folder and folder.parent in settings.pictures.parents else folder
-    return None if folder == DRIVE else folder.with_name(f"{folder.name}-sandbox")
+    if folder is None or folder == settings.pictures:
+        return None
+    if folder != DRIVE:
+        return folder.with_name(f"{folder.name}-sandbox") if is_sandboxed(settings) else folder
+    on_the_drive = DRIVE.parent in settings.pictures.parents
+    return None if on_the_drive or is_sandboxed(settings) else folder
 
 
 def store_of(home: Settings) -> PictureStore:

@@ -49,7 +49,7 @@ def fill(home: Path, prompts: list[str]) -> None:
                 f"{number:08x}", "stored", ImageRequest(prompt), "https://example.com",
                 Decimal("0.03"), moment, f"task-{number}", 1.0, (picture,),
             )  # fmt: skip
-            assert await ledger.restore(row)
+            assert await ledger.restore([row]) == [True]
 
     asyncio.run(add())
     ledger.close()

@@ -315,6 +315,28 @@ def test_private_references_are_not_sent_to_the_real_api() -> None:
 # Callback addresses.
 
 
+def test_an_error_that_is_being_handled_keeps_where_it_came_from() -> None:
+    """Somebody's own, in whose `except` the API is called, inside of the loop or around it: the
+    context of ours leads to them, and from ours the frames are taken, which may hold the key."""
+
+    async def main() -> BaseException:
+        async with client("http://127.0.0.1:1") as api:
+            try:
+                raise ValueError("inside")
+            except ValueError as inside:
+                with pytest.raises(errors.TransportError):
+                    await api.balance()
+                return inside
+
+    try:
+        raise ValueError("around")
+    except ValueError as error:
+        around, inside = error, asyncio.run(main())
+    assert inside.__context__ is around
+    assert inside.__traceback__ is not None
+    assert around.__traceback__ is not None
+
+
 def test_a_callback_address_is_knocked_at_without_the_key() -> None:
     """Whoever answers there is a stranger until it has shown that it is our receiver."""
 

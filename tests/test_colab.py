@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from nanobanana_nb import Sandbox, Studio, display, keys
+from nanobanana_nb import Sandbox, Studio, display, keys, results
 from nanobanana_nb.portal import Job, _current
 from nanobanana_nb.reporting import Report
 
@@ -185,6 +185,8 @@ def test_a_result_names_its_task_where_files_do_not_last(
             assert id_ in bundle["text/plain"]
             assert id_ in bundle["text/html"]
             assert id_ in repr(one)
+    monkeypatch.setattr(results, "SHOWN", 1)
+    assert all(owl.task_id in owls._repr_mimebundle_()["text/html"] for owl in owls)
 
 
 def reported(count: int, *states: str) -> display.Bundle:

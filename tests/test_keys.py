@@ -223,6 +223,26 @@ def test_k10_a_locked_keyring_is_one_line() -> None:
     assert len(drawer.asked) == 1
 
 
+def test_k10_a_slow_keyring_without_our_key_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a key every cell looks for one: it must not be kept waiting by each."""
+    monkeypatch.setattr(keys, "NOTICED", 0.0)
+    drawer = with_keyring(None)
+    settings = Settings.load()
+    for _ in range(3):
+        settings = settings.loaded_again()
+    [told] = remarks(settings)
+    assert "has no APIXO_API_KEY" in told
+    assert len(drawer.asked) == 1
+
+
+def test_k10_loading_the_extension_opens_no_dialogue(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With nothing left behind by an earlier kernel there is no use for a key yet."""
+    monkeypatch.setattr(sync, "_default", None)
+    drawer = with_keyring(None)
+    sync.recover()
+    assert drawer.asked == []
+
+
 def test_k10_a_dialogue_that_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is not waited for without end, and not asked again; the line says what to do."""
     monkeypatch.setattr(keys, "PATIENCE", 0.1)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
+import gc
 import json
 import os
 import shutil
@@ -10,16 +12,19 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from nanobanana_nb import Sandbox, Settings, Studio, keys, mirror
+from nanobanana_nb import Sandbox, Settings, Studio, keys, mirror, rebuilding, workshop
+from nanobanana_nb.ledger import Ledger
 from nanobanana_nb.mirror import Mirror
 from nanobanana_nb.pictures import PictureStore
+from nanobanana_nb.rebuilding import Memory, restore
 from nanobanana_nb.settings import DRIVE
-from nanobanana_nb.sidecars import Sidecar
+from nanobanana_nb.sidecars import Sidecar, read_sidecar
 from nanobanana_nb.workshop import mirror_of
 
 from .conftest import settings_for
@@ -186,7 +191,7 @@ def test_mounted_later_without_another_picture(tmp_path: Path) -> None:
     name = stored(tmp_path / "pictures", "00000001")
     copying = Mirror(tmp_path / "drive" / "nanobanana", tmp_path / "pictures", retry=0.02)
     copying.begin()
-    copying.looked.result(10)
+    copying.look().result(10)
     (tmp_path / "drive").mkdir()
     assert there(tmp_path / "drive" / "nanobanana", 1)[0].stem == name
     copying.close()
@@ -274,7 +279,7 @@ from pathlib import Path
 from nanobanana_nb.mirror import Mirror
 
 class Hangs:
-    def knows(self, id):
+    def known(self, ids):
         print("looking", flush=True)
         threading.Event().wait()
 
@@ -350,8 +355,102 @@ def test_a_script_that_ends_has_its_copies(
     assert len(names(drive / "nanobanana")) == 4
 
 
+def test_a_file_that_the_drive_refuses_stops_no_other(drive: Path, tmp_path: Path) -> None:
+    """It is told of once, and follows when it can."""
+    own, folder = tmp_path / "pictures", drive / "nanobanana"
+    refused, *others = [stored(own, f"{number:08x}") for number in range(3)]
+    (folder / f"{refused}.png").mkdir(parents=True)
+    copying = Mirror(folder, own)
+    copying.begin()
+    wait_for(lambda: {f"{name}.json" for name in others} <= set(names(folder)))
+    news: list[str] = []
+    wait_for(lambda: bool(news.append(copying.take_news()) or news[-1]))
+    assert os.strerror(errno.EISDIR) in news[-1]
+    others.append(stored(own, "00000003"))
+    copying.catch_up()
+    wait_for(lambda: f"{others[-1]}.json" in names(folder))
+    copying.look().result(10)
+    assert copying.take_news() == ""
+    (folder / f"{refused}.png").rmdir()
+    copying.catch_up()
+    there(folder, 4)
+    copying.close()
+
+
+def test_a_drive_that_refuses_all_is_not_tried_with_all(
+    drive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But what is newer comes before what was refused."""
+    own, folder = tmp_path / "pictures", drive / "nanobanana"
+    first = [stored(own, f"{number:08x}") for number in range(15)]
+    tried: list[str] = []
+    replace_, broken = Path.replace, True
+
+    def refusing(path: Path, target: Path) -> Path:
+        if target.parent == folder:
+            tried.append(target.stem)
+            if broken:
+                raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+        return replace_(path, target)
+
+    monkeypatch.setattr(Path, "replace", refusing)
+    copying = Mirror(folder, own)
+    copying.begin()
+    wait_for(lambda: os.strerror(errno.EDQUOT) in copying.take_news())
+    assert tried == sorted(first)[: mirror.ENOUGH]
+    broken = False
+    del tried[:]
+    copying.catch_up()
+    there(folder, 15)
+    assert tried[:10:2] == sorted(first)[mirror.ENOUGH :]
+    copying.close()
+
+
+def test_two_kernels_copy_once(drive: Path, tmp_path: Path) -> None:
+    """Each copies what it stores and what others have left, unless it is there meanwhile."""
+    own, folder = tmp_path / "pictures", drive / "nanobanana"
+    copying = Mirror(folder, own)
+    copying.begin()
+    copying.look().result(10)
+    name = stored(tmp_path / "elsewhere", "00000001")
+    own.mkdir()
+    for copies in (folder, own):  # by the other kernel
+        for ending in (".png", ".json"):
+            shutil.copy(tmp_path / "elsewhere" / f"{name}{ending}", copies)
+    before = [file.stat().st_ino for file in sorted(folder.iterdir())]
+    copying.close()
+    copying.ended.result(10)
+    assert [file.stat().st_ino for file in sorted(folder.iterdir())] == before
+
+
+def test_a_picture_folder_that_fails_ends_no_thread(
+    drive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where that fails while the trouble is told: it is told once, and tried again."""
+    own, folder = tmp_path / "pictures", drive / "nanobanana"
+    stored(own, "00000001")
+    iterdir, broken = Path.iterdir, True
+
+    def failing(path: Path) -> Iterator[Path]:
+        if broken and path == own:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return iterdir(path)
+
+    monkeypatch.setattr(Path, "iterdir", failing)
+    copying = Mirror(folder, own, retry=0.02)
+    copying.begin()
+    wait_for(lambda: os.strerror(errno.EIO) in copying.take_news())
+    copying.look().result(10)
+    copying.look().result(10)
+    assert copying.take_news() == ""
+    broken = False
+    there(folder, 1)
+    copying.close()
+
+
 def test_another_drive_gets_all_of_them(tmp_path: Path) -> None:
-    """One that is mounted in the place of the first has none yet."""
+    """One that is mounted in the place of the first has none yet. Its folder is not made: a disk
+    that was unplugged leaves its mount point, and the copies would lie on that."""
     stored(tmp_path / "pictures", "00000001")
     folder = tmp_path / "drive" / "nanobanana"
     folder.parent.mkdir()
@@ -361,8 +460,11 @@ def test_another_drive_gets_all_of_them(tmp_path: Path) -> None:
     folder.parent.rename(tmp_path / "unmounted")
     stored(tmp_path / "pictures", "00000002")
     copying.catch_up()
-    wait_for(lambda: "is not there" in copying.take_news())
+    wait_for(lambda: f"{folder.parent} is not there" in copying.take_news())
     folder.parent.mkdir()
+    wait_for(lambda: "make it anew if this is another drive" in copying.take_news())
+    assert names(folder.parent) == []
+    folder.mkdir()
     there(folder, 2)
     copying.close()
     copying.ended.result(10)
@@ -401,29 +503,164 @@ def test_a_new_machine_knows_what_was_drawn_before(
 def test_a_drive_that_is_mounted_later_is_read_back(
     make: Callable[..., Studio], drive: Path, tmp_path: Path
 ) -> None:
-    """Not only at the first look."""
+    """Not only at the first look: whatever is asked for next knows what lies there."""
     stored(tmp_path / "elsewhere", "00000001")
     folder = tmp_path / "later" / "nanobanana"
     studio = make(folder, home="new")
-    studio.wait(studio.generate("an owl"))
+    assert len(studio.wait(studio.history())) == 0
     folder.parent.mkdir()
     shutil.copytree(tmp_path / "elsewhere", folder)
-    studio.wait(studio.generate("a cat"))
-    wait_for(lambda: len(studio.wait(studio.history())) == 3)
+    assert len(studio.wait(studio.history())) == 1
 
 
-def test_a_home_of_its_own_is_left_as_it_is(
+def test_a_batch_goes_on_on_a_new_machine(
+    make: Callable[..., Studio], drive: Path, tmp_path: Path, sandbox: Sandbox
+) -> None:
+    """With a key, or asked for in the same folder: what was drawn and paid for is shown, and only
+    what is new is drawn."""
+    foxes = ["a red fox", "a grey fox", "a red fox"]
+    first = make(drive / "nanobanana")
+    drawn = first.wait(first.batch(foxes, key="foxes"))
+    first.wait(first.batch(["an owl"]))
+    first.close()
+    assert sandbox.counts["submit"] == 4
+    second = make(drive / "nanobanana", home="new")
+    assert second.wait(second.planned(foxes, key="foxes")).missing == 0
+    again = second.wait(second.batch([*foxes, "a white fox"], key="foxes"))
+    assert [one.task_id for one in again][:3] == [one.task_id for one in drawn]
+    second.wait(second.batch(["an owl"]))
+    assert sandbox.counts["submit"] == 5
+
+
+def test_a_drive_that_hangs_is_waited_for_once(
+    make: Callable[..., Studio], drive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And who asked is told that it may be drawn anew. The loop goes on meanwhile."""
+    stored(drive / "nanobanana", "00000001")
+    go_on, is_dir = threading.Event(), Path.is_dir
+
+    def hanging(path: Path) -> bool:
+        if path == drive:
+            assert go_on.wait(30)
+        return is_dir(path)
+
+    monkeypatch.setattr(Path, "is_dir", hanging)
+    monkeypatch.setattr(workshop, "READ_BACK", 0.2)
+    studio = make(drive / "nanobanana", home="new")
+    assert len(studio.wait(studio.history())) == 0
+    assert studio.news() == (
+        f"Still reading what lies in {drive / 'nanobanana'}; what is asked for now may be drawn "
+        "anew."
+    )
+    assert len(studio.wait(studio.history())) == 0
+    assert studio.news() == ""
+    go_on.set()
+    wait_for(lambda: len(studio.wait(studio.history())) == 1)
+
+
+def test_what_the_drive_does_not_give_is_read_again(
+    make: Callable[..., Studio], drive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A drive that fails for a moment is no broken sidecar; meanwhile the others are read and
+    copies are made."""
+    folder = drive / "nanobanana"
+    whole, failing = stored(folder, "00000001"), stored(folder, "00000002")
+    lstat, broken = Path.lstat, True
+
+    def withheld(path: Path) -> os.stat_result:
+        if broken and path.name.startswith(failing):
+            raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
+        return lstat(path)
+
+    monkeypatch.setattr(Path, "lstat", withheld)
+    studio = make(folder, home="new")
+    assert [one.id for one in studio.wait(studio.history())] == ["00000001"]
+    studio.wait(studio.generate("an owl"))
+    there(folder, 3)
+    broken = False
+    assert len(studio.wait(studio.history())) == 3
+    assert whole in names(folder)[0]
+
+
+def test_one_that_no_ledger_holds_stops_no_other(drive: Path, tmp_path: Path) -> None:
+    """Tasks are noted together, all or none; where one is refused, the others by themselves."""
+    folder = drive / "nanobanana"
+    found = [
+        one
+        for name in [stored(folder, f"{number:08x}") for number in range(3)]
+        if isinstance(one := read_sidecar(folder / f"{name}.json"), Sidecar)
+    ]
+    found[1] = replace(found[1], created=1e18)
+    ledger = Ledger(tmp_path / "ledger.sqlite3")
+
+    async def noted() -> list[bool]:
+        with pytest.raises((OSError, ValueError, OverflowError)):
+            await restore(ledger, found)
+        memory = Memory(ledger, asyncio.get_running_loop())
+        ids = [one.id for one in found]
+        assert await asyncio.to_thread(memory.known, ids) == set()
+        assert await asyncio.to_thread(memory.note, found) == 2
+        assert await asyncio.to_thread(memory.known, ids) == {ids[0], ids[2]}
+        return await restore(ledger, [found[0], found[2]])
+
+    assert asyncio.run(noted()) == [False, False]
+    ledger.close()
+
+
+def test_a_loop_that_has_ended_is_not_complained_of(
+    tmp_path: Path, recwarn: pytest.WarningsRecorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A studio that is closed while its mirror is read leaves no coroutine that nobody awaits."""
+    monkeypatch.setattr(rebuilding, "PATIENCE", 0.05)
+    ledger, loop = Ledger(tmp_path / "ledger.sqlite3"), asyncio.new_event_loop()
+    memory = Memory(ledger, loop)
+    with pytest.raises(TimeoutError):
+        memory.known(["00000001"])  # it has stopped
+    loop.close()
+    with pytest.raises(RuntimeError):
+        memory.known(["00000001"])
+    gc.collect()
+    assert [str(one.message) for one in recwarn if "awaited" in str(one.message)] == []
+    ledger.close()
+
+
+def test_closing_ends_reading_and_copying(drive: Path, tmp_path: Path) -> None:
+    """What is not read or copied by then is when the next one begins."""
+    stored(drive / "nanobanana", "00000001")
+    noted: list[Sidecar] = []
+
+    class Closes:
+        def known(self, ids: Sequence[str]) -> set[str]:
+            stored(tmp_path / "pictures", "00000002")
+            copying.close(-1.0)
+            return set()
+
+        def note(self, found: Sequence[Sidecar]) -> int:
+            noted.extend(found)
+            return len(found)
+
+    copying = Mirror(drive / "nanobanana", tmp_path / "pictures")
+    copying.begin(Closes())
+    copying.ended.result(10)
+    assert noted == []
+    assert len(names(drive / "nanobanana")) == 2
+    copying.look().result(10)
+
+
+def test_a_reading_that_was_ended_is_taken_up_again(
     make: Callable[..., Studio], drive: Path, tmp_path: Path
 ) -> None:
-    """Two machines that share a mirror do not mix, unless one is new or Colab's."""
+    """The next kernel of a home reads what the one before has not, though the home is not new; and
+    nobody waits for it."""
     studio = make(tmp_path / "absent" / "nanobanana")
     studio.wait(studio.generate("an owl"))
     studio.close()
     stored(drive / "nanobanana", "00000001")
     again = make(drive / "nanobanana")
+    wait_for(lambda: len(again.wait(again.history())) == 2)
+    assert "1 earlier picture is in" in told(again)
     again.wait(again.generate("a cat"))
     there(drive / "nanobanana", 3)
-    assert len(again.wait(again.history())) == 2
 
 
 def test_many_are_read_back_the_latest_first(
@@ -446,8 +683,8 @@ def test_many_are_read_back_the_latest_first(
     class Noted:
         order: list[str] = []  # noqa: RUF012
 
-        def knows(self, id: str) -> bool:  # noqa: A002
-            return id == "00000010"
+        def known(self, ids: Sequence[str]) -> set[str]:
+            return {"00000010"}
 
         def note(self, found: Sequence[Sidecar]) -> int:
             self.order += [one.id for one in found]
@@ -455,7 +692,7 @@ def test_many_are_read_back_the_latest_first(
 
     reading = Mirror(folder, tmp_path / "empty")
     reading.begin(Noted())
-    reading.looked.result(10)
+    reading.look().result(10)
     assert Noted.order == sorted(Noted.order, reverse=True)
     assert len(Noted.order) == 28
     reading.close()
@@ -465,7 +702,7 @@ def test_a_memory_that_fails_stops_no_copy(drive: Path, tmp_path: Path) -> None:
     """A ledger that is locked is told of; the pictures of this machine are copied all the same."""
 
     class Broken:
-        def knows(self, id: str) -> bool:  # noqa: A002
+        def known(self, ids: Sequence[str]) -> set[str]:
             raise RuntimeError("the loop has ended")
 
         def note(self, found: Sequence[Sidecar]) -> int:
@@ -527,11 +764,11 @@ def test_colab_is_told_how_to_keep_copies(tmp_path: Path, monkeypatch: pytest.Mo
     stored(tmp_path / "pictures", "00000001")
     copying = Mirror(absent, tmp_path / "pictures")
     copying.begin()
-    copying.looked.result(10)
+    copying.look().result(10)
     assert f"google.colab.drive.mount('{tmp_path}/content/drive')" in copying.take_news()
     copying.close()
     nothing = Mirror(absent, tmp_path / "empty")
     nothing.begin()
-    nothing.looked.result(10)
+    nothing.look().result(10)
     assert nothing.take_news() == ""
     nothing.close()

@@ -216,3 +216,29 @@ def test_the_interpreter_ends_with_work_in_flight() -> None:
     )
     assert (ended.stdout, ended.stderr) == (b"", b"")
     assert time.monotonic() - begun < 20
+
+
+CONNECTING = """
+import asyncio, concurrent.futures, threading, time, anyio
+from nanobanana_nb.portal import Portal
+
+portal = Portal()
+
+async def connect():
+    async with anyio.create_task_group() as group:
+        threading.Thread(target=portal.close).start()
+        time.sleep(0.3)  # the closing waits for this loop, and comes just when the child begins
+        await asyncio.sleep(0)
+        group.start_soon(anyio.sleep_forever)
+
+concurrent.futures.wait([portal.start(connect()).future])
+"""
+
+
+def test_the_interpreter_ends_just_when_a_connection_begins() -> None:
+    """anyio opens connections in children of a task group; one that is cancelled before its first
+    step is never awaited, and Python says so. Found by the matrix, on a busy machine."""
+    ended = subprocess.run(
+        [sys.executable, "-c", CONNECTING], capture_output=True, timeout=30, check=True
+    )
+    assert (ended.stdout, ended.stderr) == (b"", b"")

@@ -524,3 +524,14 @@ def test_a_submit_in_callback_mode_says_where_to_call() -> None:
     assert told["request_type"] == "callback"
     assert told["callback_url"] == "https://hooks.example.com/t"
     assert "callback_url" not in protocol.submit_body(request)
+
+
+def test_joiners_are_part_of_words() -> None:
+    """Without them a family falls into three people, and a Persian word is misspelt; what turns a
+    line around goes all the same."""
+    family, word, path = "👨\u200d👩\u200d👧", "می\u200cخواهم", "Foto 2026\u202f14.png"
+    for text in (family, word, path):
+        assert protocol.clean(text) == text
+        assert str(errors.RequestError(text)) == text
+    assert protocol.clean("a\u202eb\u200fc") == "a b c"
+    assert str(errors.RequestError("a\u202eb\x1bc\nd")) == "a b c\nd"

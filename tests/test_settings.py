@@ -11,6 +11,8 @@ import pytest
 
 from nanobanana_nb import ConfigError, Settings
 from nanobanana_nb.keys import Secret
+from nanobanana_nb.settings import DRIVE
+from nanobanana_nb.workshop import mirror_of
 
 CANARY = "canary-4711"
 
@@ -148,3 +150,24 @@ def test_towards_a_loopback_api_a_loopback_callback_is_allowed() -> None:
     assert here.callback_url == "http://127.0.0.1:8723"
     with pytest.raises(ConfigError, match="is not https"):
         Settings.load(base_url=LOOPBACK, callback_url="http://10.0.0.7")
+
+
+def test_a_mirror_is_a_folder_wherever_pictures_lie(tmp_path: Path) -> None:
+    """One that was said is used, also beside the pictures; a disk as a whole is none."""
+    pictures = tmp_path / "Pictures" / "nanobanana"
+    for folder in (tmp_path / "Dropbox", tmp_path / "Pictures" / "backup", Path("/backup")):
+        settings = Settings.load(api_key="k" * 20, pictures=pictures, mirror=str(folder))
+        assert mirror_of(settings) == folder
+    for useless in (pictures, None):
+        settings = Settings.load(api_key="k" * 20, pictures=pictures, mirror=useless)
+        assert mirror_of(settings) is None
+    with pytest.raises(ConfigError, match="give a folder in it"):
+        Settings.load(mirror="/")
+
+
+def test_pictures_on_the_drive_need_no_copy_there() -> None:
+    """Who keeps everything on the Drive has it there once."""
+    on_the_drive = DRIVE.with_name("fox") / "pictures"
+    assert mirror_of(Settings.load(api_key="k" * 20, pictures=on_the_drive, mirror=DRIVE)) is None
+    elsewhere = Settings.load(api_key="k" * 20, pictures=Path("/content/pictures"), mirror=DRIVE)
+    assert mirror_of(elsewhere) == DRIVE

@@ -254,7 +254,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__(address, _Connection)
         host = f"[{address[0]}]" if ":" in address[0] else address[0]
         self.origin = f"http://{host}:{self.server_port}"
-        names = ("127.0.0.1", "localhost", "[::1]")
+        names = ("127.0.0.1", "localhost", "[::1]", host.lower())
         self.origins = {f"http://{name}:{self.server_port}" for name in names}
 
     def server_bind(self) -> None:
@@ -338,7 +338,8 @@ class _Connection(BaseHTTPRequestHandler):
     def _is_meant(self) -> bool:
         """Whether one Host names us, and so does the target where it names anybody."""
         hosts = [f"http://{host.lower()}" for host in self.headers.get_all("Host", [])]
-        targets = [] if self.path.startswith("/") else ["/".join(self.path.split("/", 3)[:3])]
+        target = "/".join(self.path.split("/", 3)[:3]).lower()
+        targets = [] if self.path.startswith("/") else [target]
         return len(hosts) == 1 and self.server.origins.issuperset(hosts + targets)
 
     def _discard(self, length: int) -> None:

@@ -1,13 +1,15 @@
 """`python -m tests.gates.audit`: is an advisory known for what the package runs on here?
 
 Asked is about the installed versions of its dependencies, of its extras as far as they are there,
-and of theirs. Ends with 1 and the advisories' ids where there are any; where nobody can be asked,
-as without internet, that is said in one line and is no failure.
+and of theirs. Ends with 1 and the advisories' ids where there are any, and where pip-audit is not
+there or does not do its work; where it can ask nobody, as without internet, that is said in one
+line and is no failure.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -23,6 +25,12 @@ SHIPPED: Final = ("", "keyring", "nest", "publish", "webhook")
 """The extras that are for users; the first is none."""
 LONGEST: Final = 60.0
 """Seconds that the asking may take."""
+OFFLINE: Final = re.compile(r"(requests|urllib3)\.exceptions\.|Could not connect|not redirecting")
+"""How pip-audit ends where the network is what fails."""
+
+
+class Unaudited(Exception):
+    """There was no audit, and that is not for want of a network."""
 
 
 def installed(name: str, extras: tuple[str, ...] = ("",)) -> dict[str, str]:
@@ -49,7 +57,8 @@ def _needs(name: str, extras: tuple[str, ...]) -> Iterator[Requirement]:
 
 
 def asked(versions: dict[str, str]) -> Any:
-    """What pip-audit has to say of these versions, as its JSON; None if it has nothing to say."""
+    """What pip-audit has to say of these versions, as its JSON; None if it cannot ask anybody.
+    `Unaudited` with the last that it said if it is not there or fails otherwise."""
     with tempfile.TemporaryDirectory() as folder:
         pinned = Path(folder, "pinned.txt")
         pinned.write_text("".join(f"{name}=={version}\n" for name, version in versions.items()))
@@ -60,8 +69,13 @@ def asked(versions: dict[str, str]) -> Any:
                 line, capture_output=True, text=True, timeout=LONGEST, check=False
             )
             return json.loads(done.stdout)
-        except (subprocess.TimeoutExpired, ValueError):
+        except subprocess.TimeoutExpired:
             return None
+        except ValueError:
+            if OFFLINE.search(done.stderr):
+                return None
+            said = done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"]
+            raise Unaudited(said[-1].strip()) from None
 
 
 def judged(answer: Any) -> tuple[int, list[str]]:
@@ -89,7 +103,10 @@ def _mended(vulnerability: dict[str, Any]) -> str:
 
 def main() -> int:
     """Ask, tell, and give the exit code."""
-    code, lines = judged(asked(installed("nanobanana-nb", SHIPPED)))
+    try:
+        code, lines = judged(asked(installed("nanobanana-nb", SHIPPED)))
+    except Unaudited as error:
+        code, lines = 1, [f"The packages were not looked up, for pip-audit fails: {error}"]
     print(*lines, sep="\n")
     return code
 

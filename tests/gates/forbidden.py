@@ -15,15 +15,22 @@ from typing import Final
 
 MODULES: Final = {
     "pickle", "_pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "jsonpickle",
-    "yaml", "ruamel", "builtins", "codeop", "runpy", "pty",
+    "yaml", "ruamel", "builtins", "code", "codeop", "runpy", "pty", "pdb", "imp", "ctypes",
+    "smtplib", "ftplib", "xmlrpc",
     "dotenv", "environs", "decouple", "dynaconf",
     "sentry_sdk", "posthog", "mixpanel", "opentelemetry", "statsd", "bugsnag", "rollbar", "scarf",
 }  # fmt: skip
-"""What makes objects or code of data, reads settings out of the folder that one happens to be in,
-or reports home."""
+"""What makes objects or code of data, speaks to others by ways that nobody looks at here, reads
+settings out of the folder that one happens to be in, or reports home."""
+KEYS: Final = {"code"}
+"""Modules that have the name of a key of the API: in quotes they are meant where they are imported.
+"""
 WORDS: Final = {
     "eval", "exec", "compile", "execfile", "__builtins__", "__import__", "run_cell", "run_code",
     "system", "popen", "getoutput", "getstatusoutput", "create_subprocess_shell",
+    "execl", "execle", "execlp", "execlpe", "execv", "execve", "execvp", "execvpe",
+    "spawnl", "spawnle", "spawnlp", "spawnlpe", "spawnv", "spawnve", "spawnvp", "spawnvpe",
+    "posix_spawn", "posix_spawnp",
     "CERT_NONE", "CERT_OPTIONAL", "check_hostname", "verify_mode", "_create_unverified_context",
     "_create_default_https_context", "_create_stdlib_context", "disable_warnings",
     "read_pickle", "to_pickle", "allow_pickle", "load_dotenv",
@@ -68,8 +75,11 @@ def _modules(node: ast.AST) -> Iterator[str]:
         imported = [alias.name for alias in node.names]
     elif isinstance(node, ast.ImportFrom) and not node.level:
         imported = [str(node.module)]
+    elif isinstance(node, ast.Call) and _last(node.func) == "import_module":
+        given = [*node.args, *(keyword.value for keyword in node.keywords)]
+        imported = [_last(name) for name in given if _last(name) in KEYS]
     elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-        imported = [node.value]
+        imported = [node.value] if node.value not in KEYS else []
     for name in imported:
         if name.partition(".")[0] in MODULES:
             yield name
@@ -94,10 +104,10 @@ def _words(node: ast.AST) -> Iterator[str]:
 
 
 def _settings(node: ast.AST) -> Iterator[str]:
-    """`shell` that is true and `verify` that is false, however they are given."""
+    """`shell` that is true, `verify` that is neither true nor a name, however they are given."""
     for name, value in _given(node):
         said = value.value if isinstance(value, ast.Constant) else ...
-        if name == "verify" and said is not ... and said is not True:
+        if name == "verify" and said is not True and not isinstance(value, ast.Name):
             yield f"verify={ast.unparse(value)}"
         if name == "shell" and said is not ... and said:
             yield f"shell={ast.unparse(value)}"

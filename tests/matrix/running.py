@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
@@ -19,12 +20,23 @@ from .pythons import Python
 from .stacks import Leg
 
 UNIT = "not kernel and not browser and not nightly"
-BROWSERS = "tests/front_ends"
+NOT_UNITS = {
+    "tests/front_ends": "drives browsers",
+    "tests/gates": "looks at the code, not at how it runs",
+    "tests/harness": "tests the harness, which is not installed with us",
+    "tests/test_matrix.py": "tests this command",
+    "tests/test_sandbox_openapi.py": "drives schemathesis",
+}
+"""What is not run inside the environments, and why."""
 _ABSENT = re.compile(
     r"^_+ ERROR collecting (tests/\S+) _+$"  # the heading of each, up to the next one
     r"(?:(?!^_+ ERROR).*\n)*?^E +ModuleNotFoundError: No module named '([\w.]+)'",
     re.MULTILINE,
 )
+_NOT_THERE = """
+import importlib.util, sys
+print(*(name for name in sys.argv[1:] if importlib.util.find_spec(name) is None))
+"""
 
 
 @dataclass
@@ -107,7 +119,7 @@ class Runner:
             except RuntimeError as error:
                 return replace(result, trouble=_why(error))
             result.left_out = self._absent(interpreter)
-            ignored = [f"--ignore={path}" for path in (BROWSERS, *result.left_out)]
+            ignored = [f"--ignore={path}" for path in (*NOT_UNITS, *result.left_out)]
             result.unit = self._pytest(leg, "unit", str(interpreter), "-m", UNIT, *ignored)
         return result
 
@@ -135,18 +147,43 @@ class Runner:
         return counts
 
     def _absent(self, interpreter: Path) -> dict[str, str]:
-        """Files that cannot be imported there for want of a module; any other error stays one."""
+        """Files that need a module which is not there, at once, later or through another file."""
+        needs = {
+            str(path.relative_to(self._root)): _imported(path)
+            for path in sorted((self._root / "tests").rglob("test_*.py"))
+        }
+        modules = sorted({module for imported in needs.values() for module in imported})
+        asked = [str(interpreter), "-c", _NOT_THERE, *modules]
+        told = subprocess.run(asked, cwd=self._root, capture_output=True, text=True, check=True)
+        missing = set(told.stdout.split())
+        directly = {
+            path: min(imported & missing)
+            for path, imported in needs.items()
+            if imported & missing and not path.startswith(tuple(NOT_UNITS))
+        }
         done = subprocess.run(
             [
                 *(str(interpreter), "-m", "pytest", "tests", "--collect-only", "-q"),
-                *("-m", UNIT, f"--ignore={BROWSERS}", "-p", "no:cacheprovider"),
+                *("-m", UNIT, "-p", "no:cacheprovider"),
+                *(f"--ignore={path}" for path in NOT_UNITS),
             ],
             cwd=self._root,
             capture_output=True,
             text=True,
             check=False,
         )
-        return dict(sorted(_ABSENT.findall(done.stdout)))
+        return dict(sorted((dict(_ABSENT.findall(done.stdout)) | directly).items()))
+
+
+def _imported(path: Path) -> set[str]:
+    """The packages that a file imports anywhere in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module.partition(".")[0])
+    return found
 
 
 def _why(error: RuntimeError) -> str:

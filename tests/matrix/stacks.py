@@ -29,8 +29,13 @@ NO_WHEELS = {"3.14": ("pyzmq", "numpy", "pandas")}
 PATCHES = {"v1": "nest-asyncio==1.6.0", "v2": "nest-asyncio2>=1.7.3"}
 _BOUND = re.compile(r"([\w-]+)[>=]=([\d.]+)")
 
-TEST_TOOLS = ("filelock", "hypothesis", "moto[server]", "pandas", "pytest", "pytest-xdist")
-"""What the unit tests use beside what we need."""
+TEST_TOOLS = (
+    "filelock", "hypothesis", "matplotlib", "nbval", "pandas", "papermill", "psutil", "pytest",
+    "pytest-xdist", "starlette", "uvicorn",
+)  # fmt: skip
+"""What the unit tests use beside what we need, and"""
+STORE = "moto[server]"
+"""where there is s3fs, a store for it; Colab's pins leave no room for one."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +87,8 @@ def add_tools(interpreter: Path) -> None:
     """Install what the unit tests use, in versions that leave everything there as it is."""
     fixed = interpreter.parents[1] / "fixed.txt"
     fixed.write_text(uv("pip", "freeze", "--exclude-editable", "--python", str(interpreter)))
-    _install(interpreter, *WHEELS_ONLY, "--constraint", str(fixed), *TEST_TOOLS)
+    tools = [*TEST_TOOLS, *([STORE] if "s3fs==" in fixed.read_text() else [])]
+    _install(interpreter, *WHEELS_ONLY, "--constraint", str(fixed), *tools)
 
 
 def _install(interpreter: Path, *what: str) -> None:

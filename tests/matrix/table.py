@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from .running import Counts, Result
+from .running import NOT_UNITS, Counts, Result
 from .stacks import SETS, Leg
 
 SHOWN = {
@@ -177,8 +177,8 @@ def _above(known: list[Result]) -> list[str]:
 
 
 def _left_out(known: list[Result]) -> list[str]:
-    """Files of unit tests that need a module which the environment has not."""
-    legs: dict[str, list[str]] = {}
+    """What is no unit test of ours, and files that need a module which the environment has not."""
+    legs = {f"`{path}` {why}": ["all"] for path, why in NOT_UNITS.items()}
     for result in known:
         for path, module in result.left_out.items():
             legs.setdefault(f"`{path}` needs {module}", []).append(result.leg.name)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from nanobanana_nb import NanoBananaError, Settings, Studio
 
-from .hostile_files import HOSTILE
+from .hostile_files import HARMLESS, HOSTILE
 
 MORE = 150 << 20
 """Bytes of memory that hostile files may need beyond what harmless ones of 4K did."""
@@ -44,7 +44,7 @@ def main(url: str, home: Path, embed: bool) -> None:
         base_url=url, api_key="test-key", home=home, pictures=home / "pictures", **quick
     )
     studio = Studio(settings)
-    found = {name: drawn(studio, name) for name in ("4k-png", "4k-jpeg")}
+    found = {name: drawn(studio, name) for name in HARMLESS}
     harmless = memory("VmHWM")
     resource.setrlimit(resource.RLIMIT_AS, (memory("VmPeak") + MORE,) * 2)
     found |= {one.name: drawn(studio, one.name) for one in HOSTILE}

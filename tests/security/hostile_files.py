@@ -22,7 +22,8 @@ BOMB = 200_000_000
 SCRIPT = b"<script>document.title='owned'</script>"
 NO_PICTURE = "is not a whole PNG, JPEG or WebP picture"
 PIXELS = "has more than 50 million pixels"
-MEMORY = "would need more than 160 MB of memory"
+MEMORY = "would need more than 420 MB of memory"
+HARMLESS = ("4k-png", "4k-jpeg", "4k-jpeg-progressive", "4k-webp")
 
 
 @dataclass(frozen=True)
@@ -136,10 +137,12 @@ def webp_that_says(width: int, height: int) -> bytes:
     return riff(head, good("WEBP")[12:])
 
 
-def jpeg_that_says(width: int, height: int) -> bytes:
+def jpeg_that_says(
+    width: int, height: int, drawn: Image.Image | None = None, *, progressive: bool = False
+) -> bytes:
     """A JPEG whose header has another size than was drawn."""
-    data = bytearray(good("JPEG"))
-    at = data.index(b"\xff\xc0")
+    data = bytearray(saved(drawn or noise(), "JPEG", progressive=progressive))
+    at = data.index(b"\xff\xc2" if progressive else b"\xff\xc0")
     data[at + 5 : at + 9] = struct.pack(">HH", height, width)
     return bytes(data)
 
@@ -149,6 +152,11 @@ def many_scans(count: int) -> bytes:
     data = saved(Image.new("RGB", (1600, 1600)), "JPEG", progressive=True)
     last = data.rindex(b"\xff\xda")
     return data[:last] + data[last:-2] * count + b"\xff\xd9"
+
+
+def padded(filler: bytes) -> bytes:
+    """What follows the first marker of a JPEG, behind megabytes that mean nothing."""
+    return filler * (16_000_000 // len(filler)) + good("JPEG")[2:]
 
 
 def mpo() -> bytes:
@@ -184,14 +192,14 @@ def _pngs() -> Iterator[Hostile]:
     )
     yield Hostile("png-13300-square", lambda: blank(13_300, 13_300, GREY), PIXELS)
     yield Hostile("png-9500-square", lambda: blank(9500, 9500), PIXELS)
-    yield Hostile("png-49-megapixels", lambda: blank(7000, 7000), MEMORY)
-    yield Hostile("png-39-megapixels", lambda: blank(6300, 6300), "")
-    yield Hostile("png-39-megapixels-grey", lambda: blank(6300, 6300, GREY), "")
+    yield Hostile("png-49-megapixels", lambda: blank(7000, 7000), "")
+    yield Hostile("png-49-megapixels-grey", lambda: blank(7000, 7000, GREY), "")
+    yield Hostile("png-39-megapixels-see-through", lambda: blank(6300, 6300, RGBA), "")
     yield Hostile("png-one-row", lambda: blank(50_000_000, 1), "has a side of more than")
     yield Hostile("png-one-column", lambda: blank(1, 50_000_000, GREY), "has a side of more than")
     yield Hostile(
-        "png-39-megapixels-and-2-MB",
-        lambda: blank(6300, 6300) + bytes(2_000_000),
+        "png-49-megapixels-and-20-MB",
+        lambda: blank(7000, 7000, RGBA) + bytes(20_000_000),
         MEMORY,
     )
     yield Hostile("png-itxt-of-200-MB", lambda: with_bomb(b"iTXt", b"a\0\1\0\0\0"))
@@ -223,14 +231,29 @@ def _pngs() -> Iterator[Hostile]:
 
 def _jpegs() -> Iterator[Hostile]:
     yield Hostile("jpeg-65500-square-header", lambda: jpeg_that_says(65_500, 65_500), PIXELS)
-    yield Hostile("jpeg-7000-square-header", lambda: jpeg_that_says(7000, 7000), MEMORY)
-    yield Hostile("jpeg-6000-square-header", lambda: jpeg_that_says(6000, 6000), "")
-    yield Hostile("jpeg-49-megapixels", lambda: saved(large("L"), "JPEG"), MEMORY)
+    yield Hostile("jpeg-7000-square-header", lambda: jpeg_that_says(7000, 7000), "")
+    yield Hostile("jpeg-49-megapixels", lambda: saved(large("L"), "JPEG"), "")
     yield Hostile(
         "jpeg-49-megapixels-progressive",
         lambda: saved(large("L"), "JPEG", progressive=True),
+        "",
+    )
+    yield Hostile(
+        "jpeg-36-megapixels-progressive",
+        lambda: jpeg_that_says(6000, 6000, noise(), progressive=True),
+        "",
+    )
+    yield Hostile(
+        "jpeg-49-megapixels-for-printers-and-30-MB",
+        lambda: jpeg_that_says(7000, 7000, noise(mode="CMYK"), progressive=True) + bytes(30 << 20),
         MEMORY,
     )
+    yield Hostile("jpeg-megabytes-of-fill-bytes", lambda: good("JPEG")[:2] + padded(b"\xff"))
+    yield Hostile("jpeg-megabytes-of-restarts", lambda: good("JPEG")[:2] + padded(b"\xff\xd0"))
+    yield Hostile("jpeg-megabytes-of-starts", lambda: good("JPEG")[:2] + padded(b"\xff\xd8"))
+    yield Hostile("jpeg-megabytes-of-ends", lambda: good("JPEG")[:2] + padded(b"\xff\xd9"))
+    yield Hostile("jpeg-megabytes-of-strays", lambda: good("JPEG")[:2] + padded(b"\xff\xf0"))
+    yield Hostile("jpeg-megabytes-of-comments", lambda: good("JPEG")[:2] + padded(b"\xff\xfe\0\2"))
     yield Hostile("jpeg-2000-scans", lambda: many_scans(2000), "is a JPEG of 2,009 scans")
     yield Hostile("jpeg-of-two", mpo, "")
     yield Hostile("jpeg-exif-in-circles", exif_in_circles, "")
@@ -289,10 +312,13 @@ def _cut() -> Iterator[Hostile]:
 
 
 def harmless() -> dict[str, bytes]:
-    """What the API may send at its largest: a picture of 4K in both of its formats."""
+    """What the API may send at its largest: a picture of 4K in each of its formats."""
     grey = Image.effect_noise((1024, 1024), 60).resize((4096, 4096))
     png = saved(Image.merge("RGBA", (grey,) * 4), "PNG", compress_level=1)
-    return {"4k-png": png, "4k-jpeg": saved(grey.convert("RGB"), "JPEG")}
+    drawn = grey.convert("RGB")
+    jpegs = [saved(drawn, "JPEG", progressive=progressive) for progressive in (False, True)]
+    webp = saved(drawn, "WEBP", method=0)
+    return dict(zip(HARMLESS, (png, *jpegs, webp), strict=True))
 
 
 HOSTILE = tuple(one for some in (_pngs, _jpegs, _webps, _others, _cut) for one in some())

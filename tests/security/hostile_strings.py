@@ -151,12 +151,13 @@ MEGABYTE: Final = f"<img src=x id=pwned onerror={SET}> " * 25_000
 UNSEEN: Final = frozenset(
     chr(code)
     for first, last in (
-        (0x00, 0x1F), (0x7F, 0x9F), (0x61C, 0x61C), (0x200B, 0x200F), (0x2028, 0x202E),
-        (0x2060, 0x2069), (0xFEFF, 0xFEFF), (0xD800, 0xDFFF),
+        (0x00, 0x1F), (0x7F, 0x9F), (0x61C, 0x61C), (0x200B, 0x200B), (0x200E, 0x200F),
+        (0x2028, 0x202E), (0x2060, 0x2069), (0xFEFF, 0xFEFF), (0xD800, 0xDFFF),
     )
     for code in range(first, last + 1)
 )  # fmt: skip
-"""Characters that steer a terminal, turn a line around, or cannot be seen or sent."""
+"""Characters that steer a terminal, turn a line around, or cannot be seen or sent. The joiners
+U+200C and U+200D are letters' own: families of emoji and Persian words are made with them."""
 
 AUDIT: Final = r"""() => {
   const found = [];

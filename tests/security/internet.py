@@ -155,7 +155,7 @@ class Internet:
     """`names` holds the answers to the lookups of a name, one after the other, the last for ever.
 
     `asked` are the names that were looked up, `connected` the addresses that were connected to.
-    Addresses in `unreachable` refuse.
+    Addresses in `unreachable` refuse, those in `silent` never answer.
     """
 
     def __init__(self, authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,6 +164,7 @@ class Internet:
         self.asked: list[str] = []
         self.connected: list[str] = []
         self.unreachable: set[str] = set()
+        self.silent: set[str] = set()
         resolve = socket.getaddrinfo
         connect = asyncio.selector_events.BaseSelectorEventLoop.sock_connect
 
@@ -181,6 +182,8 @@ class Internet:
 
         async def sock_connect(loop: Any, sock: socket.socket, address: Any) -> None:
             self.connected.append(address[0])
+            if address[0] in self.silent:
+                await asyncio.Event().wait()
             if address[0] in self.unreachable or ":" in address[0]:
                 raise OSError(101, "Network is unreachable")
             await connect(loop, sock, ("127.0.0.1", address[1]))

@@ -27,6 +27,7 @@ from .internet import (
 )
 
 __all__ = ["authority", "internet"]
+FOURS = ["93.184.216.1", "93.184.216.2", "93.184.216.3"]
 REAL = f"https://{API}"
 """The base URL of an API in earnest."""
 
@@ -276,6 +277,20 @@ def test_u2_one_private_address_among_others_is_enough(internet: Internet) -> No
     assert internet.connected == []
 
 
+@pytest.mark.parametrize(
+    ("address", "told"), [("198.18.0.7", True), ("198.19.255.1", True), ("198.51.100.1", False)]
+)
+def test_u2_what_a_vpn_answers_in_place_of_an_address_is_explained(
+    internet: Internet, address: str, told: bool
+) -> None:
+    """Its user cannot know why every picture is refused; to others that would be no remedy."""
+    internet.names[CDN] = [[address]]
+    said = refusal(f"https://{CDN}/a.png")
+    assert "leads into a private network" in said
+    assert ("fake-ip DNS of a VPN; turn that off or set HTTPS_PROXY" in said) is told
+    assert internet.connected == []
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 @pytest.mark.parametrize(
     "behind",
@@ -379,6 +394,40 @@ def test_u3_another_checked_address_is_tried(internet: Internet) -> None:
     assert internet.connected[3:] == ["2606:4700::1", "2606:4700::2", "2606:4700::3"]
 
 
+@pytest.mark.parametrize("first", [1, 2])
+def test_u3_both_kinds_of_addresses_are_tried(internet: Internet, first: int) -> None:
+    """A host may have more of IPv6 than are tried, on a network that carries IPv4 alone; and the
+    other way round."""
+    sixes = [f"2606:4700::{n}" for n in range(1, 5)]
+    internet.names[CDN] = [[sixes[0], *sixes[1:], PUBLIC] if first == 1 else [*FOURS, sixes[0]]]
+    internet.unreachable = set(FOURS)
+    with internet.site(picture) as site:
+        url = f"https://{CDN}:{site.port}/a.png"
+        if first == 1:
+            assert fetch(url) == b"a picture"
+            assert internet.connected == [sixes[0], PUBLIC]
+        else:
+            refusal(url)
+            assert internet.connected == [FOURS[0], sixes[0], FOURS[1]]
+
+
+def test_u3_an_address_that_is_silent_does_not_use_up_the_time(
+    internet: Internet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a kind that the network here swallows: the next is tried long before a connection is given
+    up, and the last has all the time that there is."""
+    monkeypatch.setattr("nanobanana_nb.client.NEXT_ADDRESS", 0.05)
+    monkeypatch.setattr("nanobanana_nb.client.DOWNLOAD_TIME", 5.0)
+    internet.names[CDN] = [["2606:4700::1", ALSO_PUBLIC, PUBLIC]]
+    internet.silent = {"2606:4700::1", ALSO_PUBLIC}
+    with internet.site(picture) as site:
+        assert fetch(f"https://{CDN}:{site.port}/a.png") == b"a picture"
+        internet.silent = {PUBLIC}
+        internet.names[CDN] = [[PUBLIC]]
+        monkeypatch.setattr("nanobanana_nb.client.DOWNLOAD_TIME", 0.5)
+        assert "it took more than" in refusal(f"https://{CDN}:{site.port}/a.png")
+
+
 # Behind a proxy.
 
 
@@ -427,6 +476,23 @@ def test_u2_a_redirect_behind_a_proxy_is_checked(
         proxied(monkeypatch, proxy)
         assert "a name of a private network" in refusal(f"https://{CDN}:{site.port}/a.png")
         assert proxy.asked == [f"CONNECT {CDN}:{site.port}"]
+
+
+@pytest.mark.parametrize("no_proxy", ["", CDN])
+def test_u3_a_callback_address_is_knocked_at_through_the_proxy(
+    internet: Internet, monkeypatch: pytest.MonkeyPatch, no_proxy: str
+) -> None:
+    """Where there is one for it; it may be the only way out."""
+
+    async def knock(url: str) -> int:
+        async with Client("test-key", base_url=REAL) as api:
+            return await api.knock(url)
+
+    with Proxy() as proxy, internet.site(picture) as site:
+        proxied(monkeypatch, proxy, no_proxy)
+        assert asyncio.run(knock(f"https://{CDN}:{site.port}/token")) == 200
+        assert proxy.asked == ([] if no_proxy else [f"CONNECT {CDN}:{site.port}"])
+    assert internet.asked == ([CDN] if no_proxy else [])
 
 
 @pytest.mark.parametrize("no_proxy", [CDN, ".elsewhere.net", "elsewhere.net", "*", f"x,{CDN}"])

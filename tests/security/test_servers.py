@@ -191,11 +191,20 @@ def test_s2_a_request_for_somebody_else_is_refused(
 def test_s2_a_request_to_one_of_its_own_names_is_answered(sandbox: Sandbox) -> None:
     """In whatever form: the refusals above are no deafness."""
     port = str(urlsplit(sandbox.url).port)
+    targets = ("/sandbox/account", "http://HOST/sandbox/account", f"HTTP://LocalHost:{port}/")
     for name in ("127.0.0.1", "localhost", "LocalHost", "[::1]"):
-        for target in ("/sandbox/account", "http://HOST/sandbox/account"):
+        for target in targets:
             for version in ("HTTP/1.0", "HTTP/1.1"):
                 written = head(target, f"Host: {name}:{port}", version=version)
                 assert status_of(raw(sandbox, written)) == 200, written
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="only 127.0.0.1 is there")
+def test_s2_a_sandbox_elsewhere_on_this_machine_goes_by_its_own_name() -> None:
+    """It is listened at where the user said, so that is asked for; nobody else's names are."""
+    with Sandbox(host="127.0.0.2") as sandbox:
+        assert WEB.get(f"{sandbox.url}/sandbox/account").status_code == 200
+        assert WEB.get(f"{sandbox.url}/", headers={"Host": "127.0.0.3"}).status_code == 421
 
 
 ORIGINS = (
