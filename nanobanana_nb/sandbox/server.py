@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from decimal import Decimal
 from functools import partial
+from http.client import HTTPMessage
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import MappingProxyType, TracebackType
 from typing import Any, Generic, TypeVar
@@ -293,6 +294,13 @@ class _Connection(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         """Nothing is printed."""
+
+    def parse_request(self) -> bool:
+        """HTTP/0.9 has no headers; newer Pythons leave a plain dict in their place."""
+        understood = super().parse_request()
+        if understood and not self.headers:
+            self.headers = HTTPMessage()
+        return understood
 
     def _answer(self) -> None:
         response = self._refused() or self._handled()

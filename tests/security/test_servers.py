@@ -486,7 +486,7 @@ def test_s5_a_flood_leaves_the_receiver_as_it_was(
     before, files = process.memory_info().rss, process.num_fds()
     flood(1000, "after")
     assert process.memory_info().rss - before < 8 << 20
-    assert process.num_fds() <= files
+    until(lambda: process.num_fds() <= files)  # the last connections may still be closing
     assert len(home.noted()) == 8
     attempt = home.attempt()
     assert receiver.call(home.token(attempt), callback("task_true")).status == 200
