@@ -219,19 +219,20 @@ def test_the_interpreter_ends_with_work_in_flight() -> None:
 
 
 CONNECTING = """
-import asyncio, concurrent.futures, threading, time, anyio
+import asyncio, threading, time, anyio
 from nanobanana_nb.portal import Portal
 
-portal = Portal()
+portal, ending = Portal(), threading.Event()
 
 async def connect():
     async with anyio.create_task_group() as group:
-        threading.Thread(target=portal.close).start()
-        time.sleep(0.3)  # the closing waits for this loop, and comes just when the child begins
+        ending.set()
+        time.sleep(0.5)  # the closing waits for this loop, and comes just when the child begins
         await asyncio.sleep(0)
         group.start_soon(anyio.sleep_forever)
 
-concurrent.futures.wait([portal.start(connect()).future])
+portal.start(connect())
+ending.wait()
 """
 
 
